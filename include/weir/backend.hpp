@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What weir asks of a device. A pool stands on one backend and calls nothing else; the CUDA backend and the simulated
+// device are the two there are, and tests/unit/backend_contract.hpp is what both must do.
+//
+// Conventions of every call below:
+//   - noexcept, thread-safe, and answers with a `result`; a failure changes nothing;
+//   - makes the device current for its own duration and puts the caller's back;
+//   - never disturbs a stream capture of another thread or stream; asked to work on a capturing stream it answers
+//     errc::stream_capturing before it touches it;
+//   - an error that earlier work left in the device surfaces as errc::device_lost with CUDA's code, never as ours;
+//   - bytes > 0; stream handles are never null (weir::raw_stream resolved it); a stream is of this device.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <string>
+
+#include "weir/result.hpp"
+#include "weir/stream.hpp"
+
+namespace weir {
+
+// An event of the backend, made and destroyed by it.
+struct backend_event;
+
+enum class stream_kind { ordinary, legacy_default, per_thread_default };
+
+struct stream_identity {
+  std::uint64_t id = 0;  // unique for the life of the process, never reused, unlike the handle
+  int device = 0;        // the stream's own device
+  stream_kind kind = stream_kind::ordinary;
+  bool capturing = false;
+};
+
+// All of the native pool of this backend. `reserved` is what it has from the driver, `used` what we have from it.
+struct native_pool_bytes {
+  std::size_t reserved = 0;
+  std::size_t reserved_high = 0;  // since the last reset_reserved_high()
+  std::size_t used = 0;
+};
+
+struct device_memory {
+  std::size_t free = 0;
+  std::size_t total = 0;
+};
+
+// What a backend can do, and the sizes the layers above reason with. Constant for a backend's life.
+struct backend_capabilities {
+  const char* kind = "";              // "cuda" or "sim"
+  std::string device_name;            // "NVIDIA H200"
+  int device = 0;                     // ordinal
+  std::size_t device_bytes_total = 0;
+  std::size_t chunk_bytes = 0;        // the native pool grows and remaps in these: 32 MiB, measured
+  std::size_t granularity = 0;        // of native addresses and sizes: 512, measured
+  bool costs_are_modelled = false;    // native calls take virtual time: see clock_adjustment_ns()
+  bool can_trim = true;               // false for a pool made to be exported
+};
+
+class WEIR_EXPORT backend {
+ public:
+  virtual ~backend();
+  virtual const backend_capabilities& capabilities() const noexcept = 0;
+
+  // The native pool, in stream order. The range is usable by work put on `stream` after the call; it lies inside one
+  // native allocation and begins at a multiple of granularity. errc::out_of_memory carries bytes and what is free.
+  virtual result<void*> allocate(std::size_t bytes, stream_handle stream) noexcept = 0;
+  // `pointer` comes from allocate(); every use of it is ordered before this point of `stream`.
+  virtual result<void> deallocate(void* pointer, stream_handle stream) noexcept = 0;
+  // Gives free chunks back to the driver until at most `bytes_to_keep` are reserved. What is freed but not yet
+  // observed complete stays, so synchronise first.
+  virtual result<void> trim(std::size_t bytes_to_keep) noexcept = 0;
+  virtual result<native_pool_bytes> pool_bytes() noexcept = 0;
+  virtual result<void> reset_reserved_high() noexcept = 0;
+  virtual result<device_memory> memory() noexcept = 0;
+
+  // Outside the native pool: cudaMalloc and cudaFree. The second synchronises the device.
+  virtual result<void*> allocate_direct(std::size_t bytes) noexcept = 0;
+  virtual result<void> deallocate_direct(void* pointer) noexcept = 0;
+
+  // The backend's own non-blocking stream, on which the reservoir allocates and frees. Lives as long as the backend.
+  virtual stream_handle own_stream() noexcept = 0;
+  virtual result<stream_identity> identify(stream_handle stream) noexcept = 0;
+  // True when all work put on `stream` so far has completed. Never waits.
+  virtual result<bool> is_idle(stream_handle stream) noexcept = 0;
+
+  virtual result<backend_event*> create_event() noexcept = 0;
+  virtual void destroy_event(backend_event*) noexcept = 0;
+  virtual result<void> record(backend_event*, stream_handle stream) noexcept = 0;
+  // True when the work before the last record has completed. Never waits.
+  virtual result<bool> query(backend_event*) noexcept = 0;
+  // Work put on `stream` after the call runs after the event's last record. The host does not wait.
+  virtual result<void> wait(stream_handle stream, backend_event*) noexcept = 0;
+  // The host waits: for one event, for the whole device.
+  virtual result<void> synchronize(backend_event*) noexcept = 0;
+  virtual result<void> synchronize_device() noexcept = 0;
+
+  // What has to be added to measured host time to get a real device's: modelled cost less the real time spent in the
+  // model, summed over this thread's calls, where costs_are_modelled; 0 elsewhere. Only differences mean anything.
+  virtual std::int64_t clock_adjustment_ns() const noexcept { return 0; }
+};
+
+// Properties of the native pool that a CUDA backend makes.
+struct cuda_backend_options {
+  // cudaMemPoolProps::maxSize, rounded up to chunks by the driver; the default lets the driver decide.
+  std::size_t pool_bytes_max = 0;
+  // cudaMemAllocationHandleType bits: 0 none, 1 POSIX file descriptor, 8 fabric. A pool with a handle type can be
+  // exported to other processes and cannot be trimmed.
+  unsigned handle_types = 0;
+};
+
+// Number of CUDA devices; errc::built_without_cuda, errc::no_cuda_device.
+WEIR_EXPORT result<int> cuda_device_count() noexcept;
+// Makes a private native pool on `device` (never touches the default pool) with an unlimited release threshold.
+WEIR_EXPORT result<std::unique_ptr<backend>> make_cuda_backend(int device, const cuda_backend_options& = {}) noexcept;
+
+}  // namespace weir
