@@ -9,6 +9,10 @@ result<int> cuda_device_count() noexcept {
   return error{.code = errc::built_without_cuda, .what = "cuda_device_count"};
 }
 
+result<int> cuda_stream_device(stream_handle /*stream*/) noexcept {
+  return error{.code = errc::built_without_cuda, .what = "cuda_stream_device"};
+}
+
 result<std::unique_ptr<backend>> make_cuda_backend(int /*device*/, const cuda_backend_options& /*options*/) noexcept {
   return error{.code = errc::built_without_cuda, .what = "make_cuda_backend"};
 }

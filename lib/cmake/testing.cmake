@@ -31,7 +31,11 @@ function(weir_add_test level name)
   target_compile_definitions(${target} PRIVATE WEIR_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
                                                WEIR_SHARED_DIR="${WEIR_SHARED_DIR}")
   # A case that skips itself is shown as skipped: Catch2 leaves with 4.
-  catch_discover_tests(${target} TEST_PREFIX "${level}." PROPERTIES LABELS ${level} SKIP_RETURN_CODE 4 TIMEOUT 300)
+  set(properties LABELS ${level} SKIP_RETURN_CODE 4 TIMEOUT 300)
+  if(level STREQUAL "gpu")
+    list(APPEND properties RESOURCE_LOCK gpu)  # one program on the device at a time: some fill it
+  endif()
+  catch_discover_tests(${target} TEST_PREFIX "${level}." PROPERTIES ${properties})
   if(level MATCHES "^(unit|property|sim)$")
     weir_add_valgrind_test(${target})
   endif()

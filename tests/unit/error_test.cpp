@@ -72,9 +72,9 @@ TEST_CASE("error: a code that does not exist still has a text") {
 }
 
 TEST_CASE("error: what the world refuses is no bug, what the caller got wrong is") {
-  for (const errc code : {errc::ok, errc::out_of_memory, errc::no_cuda_device, errc::built_without_cuda,
-                          errc::no_such_device, errc::device_lost, errc::driver_unloading, errc::cuda,
-                          errc::not_supported, errc::stream_capturing}) {
+  for (const errc code :
+       {errc::ok, errc::out_of_memory, errc::no_cuda_device, errc::built_without_cuda, errc::no_such_device,
+        errc::device_lost, errc::driver_unloading, errc::cuda, errc::not_supported, errc::stream_capturing}) {
     INFO(weir::to_string(code));
     CHECK(!weir::is_bug(code));
   }
