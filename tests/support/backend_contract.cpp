@@ -21,7 +21,7 @@ bool overlap(const void* a, const void* b, std::size_t bytes) {
   return address(a) < address(b) + bytes && address(b) < address(a) + bytes;
 }
 
-TEST_CASE("capabilities say what the layers above reason with") {
+TEST_CASE("backend: capabilities say what the layers above reason with") {
   scene s;
   const backend_capabilities& can = s.target().capabilities();
   CHECK(std::string_view(can.kind) != "");
@@ -34,7 +34,7 @@ TEST_CASE("capabilities say what the layers above reason with") {
   CHECK(s.target().own_stream() != nullptr);
 }
 
-TEST_CASE("a fresh pool has nothing") {
+TEST_CASE("native pool: a fresh pool has nothing") {
   scene s;
   const native_pool_bytes bytes = must(s.target().pool_bytes());
   CHECK(bytes.reserved == 0);
@@ -42,7 +42,7 @@ TEST_CASE("a fresh pool has nothing") {
   CHECK(bytes.used == 0);
 }
 
-TEST_CASE("live ranges are disjoint and begin at multiples of the granularity") {
+TEST_CASE("native pool: live ranges are disjoint and begin at multiples of the granularity") {
   scene s;
   const stream_handle stream = s.stream();
   std::vector<std::pair<std::uintptr_t, std::size_t>> all;
@@ -55,7 +55,7 @@ TEST_CASE("live ranges are disjoint and begin at multiples of the granularity") 
   }
 }
 
-TEST_CASE("a power of two is aligned to itself up to 32 MiB") {
+TEST_CASE("native pool: a power of two is aligned to itself up to 32 MiB") {
   scene s;
   const stream_handle stream = s.stream();
   for (std::size_t bytes = KiB; bytes <= 32 * MiB; bytes *= 2) {
@@ -64,7 +64,7 @@ TEST_CASE("a power of two is aligned to itself up to 32 MiB") {
   }
 }
 
-TEST_CASE("sizes are rounded to 512 bytes and counted as used") {
+TEST_CASE("native pool: sizes are rounded to 512 bytes and counted as used") {
   scene s;
   const stream_handle stream = s.stream();
   const auto all = s.allocate(100, 2 * MiB + 512, stream);
@@ -75,13 +75,13 @@ TEST_CASE("sizes are rounded to 512 bytes and counted as used") {
   CHECK(s.used() == 0);
 }
 
-TEST_CASE("a fresh pool grows by whole chunks") {
+TEST_CASE("native pool: a fresh pool grows by whole chunks") {
   scene s;
   s.allocate(2 * MiB, s.stream());
   CHECK(s.reserved() == 32 * MiB);
 }
 
-TEST_CASE("a freed range is reused in stream order without a look at the device") {
+TEST_CASE("native pool: a freed range is reused in stream order without a look at the device") {
   scene s;
   const stream_handle stream = s.stream();
   void* first = s.allocate(64 * MiB, stream);
@@ -91,14 +91,14 @@ TEST_CASE("a freed range is reused in stream order without a look at the device"
   CHECK(s.reserved() == 64 * MiB);
 }
 
-TEST_CASE("larger blocks are packed end to end") {
+TEST_CASE("native pool: larger blocks are packed end to end") {
   scene s;
   s.allocate(16, 64 * MiB + 1, s.stream());
   CHECK(s.reserved() >= 16 * 64 * MiB);
   CHECK(s.reserved() <= 16 * 64 * MiB + 48 * MiB);
 }
 
-TEST_CASE("whole free chunks are remapped into a larger range") {
+TEST_CASE("native pool: whole free chunks are remapped into a larger range") {
   scene s;
   const stream_handle stream = s.stream();
   s.deallocate_every_other(s.allocate(64, 64 * MiB, stream), stream);
@@ -109,7 +109,7 @@ TEST_CASE("whole free chunks are remapped into a larger range") {
   CHECK(s.reserved() == before);
 }
 
-TEST_CASE("holes inside a chunk are not remapped") {
+TEST_CASE("native pool: holes inside a chunk are not remapped") {
   scene s;
   const stream_handle stream = s.stream();
   s.deallocate_every_other(s.allocate(64, 16 * MiB, stream), stream);
@@ -120,7 +120,7 @@ TEST_CASE("holes inside a chunk are not remapped") {
   CHECK(s.reserved() == before + 16 * 32 * MiB);
 }
 
-TEST_CASE("freed neighbours are one range again") {
+TEST_CASE("native pool: freed neighbours are one range again") {
   scene s;
   const stream_handle stream = s.stream();
   for (void* pointer : s.allocate(8, 16 * MiB, stream)) s.deallocate(pointer, stream);
@@ -129,7 +129,7 @@ TEST_CASE("freed neighbours are one range again") {
   CHECK(s.reserved() == 128 * MiB);
 }
 
-TEST_CASE("trim(0) releases what is free and complete") {
+TEST_CASE("native pool: trim(0) releases what is free and complete") {
   scene s;
   const stream_handle stream = s.stream();
   s.deallocate(s.allocate(256 * MiB, stream), stream);
@@ -139,7 +139,7 @@ TEST_CASE("trim(0) releases what is free and complete") {
   CHECK(s.reserved() == 0);
 }
 
-TEST_CASE("trim keeps what it is asked to keep") {
+TEST_CASE("native pool: trim keeps what it is asked to keep") {
   scene s;
   const stream_handle stream = s.stream();
   s.deallocate(s.allocate(256 * MiB, stream), stream);
@@ -149,7 +149,7 @@ TEST_CASE("trim keeps what it is asked to keep") {
   CHECK(s.reserved() <= 96 * MiB);
 }
 
-TEST_CASE("trim never takes a chunk with a live byte") {
+TEST_CASE("native pool: trim never takes a chunk with a live byte") {
   scene s;
   const stream_handle stream = s.stream();
   const auto all = s.allocate(8, 16 * MiB, stream);
@@ -160,7 +160,7 @@ TEST_CASE("trim never takes a chunk with a live byte") {
   CHECK(s.used() == 16 * MiB);
 }
 
-TEST_CASE("the high mark stays until it is reset") {
+TEST_CASE("native pool: the high mark stays until it is reset") {
   scene s;
   const stream_handle stream = s.stream();
   s.deallocate(s.allocate(256 * MiB, stream), stream);
@@ -173,7 +173,7 @@ TEST_CASE("the high mark stays until it is reset") {
   CHECK(must(s.target().pool_bytes()).reserved_high == 32 * MiB);
 }
 
-TEST_CASE("what was freed behind running work is not handed to another stream: the pool grows") {
+TEST_CASE("native pool: what was freed behind running work is not handed to another stream: the pool grows") {
   scene s;
   const stream_handle a = s.stream();
   const stream_handle b = s.stream();
@@ -186,7 +186,7 @@ TEST_CASE("what was freed behind running work is not handed to another stream: t
   CHECK(s.reserved() == 128 * MiB);
 }
 
-TEST_CASE("a chunk freed behind running work is not remapped: the pool grows") {
+TEST_CASE("native pool: a chunk freed behind running work is not remapped: the pool grows") {
   scene s;
   const stream_handle a = s.stream();
   const stream_handle b = s.stream();
@@ -198,7 +198,7 @@ TEST_CASE("a chunk freed behind running work is not remapped: the pool grows") {
   CHECK(s.reserved() > 256 * MiB);
 }
 
-TEST_CASE("what was freed is anybody's once the work before it is observed complete") {
+TEST_CASE("native pool: what was freed is anybody's once the work before it is observed complete") {
   scene s;
   const stream_handle a = s.stream();
   const stream_handle b = s.stream();
@@ -210,7 +210,7 @@ TEST_CASE("what was freed is anybody's once the work before it is observed compl
   CHECK(s.reserved() == 64 * MiB);
 }
 
-TEST_CASE("a stream ordered after the free by an event may have the range while the work still runs") {
+TEST_CASE("native pool: a stream ordered after the free by an event may have the range while the work still runs") {
   scene s;
   const stream_handle a = s.stream();
   const stream_handle b = s.stream();
@@ -234,7 +234,7 @@ TEST_CASE("direct allocation: 1024 bytes, valid, freed") {
   must(s.target().deallocate_direct(pointer));
 }
 
-TEST_CASE("direct memory is not the native pool's") {
+TEST_CASE("direct allocation: its memory is not the native pool's") {
   scene s;
   void* native = s.allocate(2 * MiB, s.stream());
   void* direct = must(s.target().allocate_direct(2 * MiB));
@@ -243,7 +243,7 @@ TEST_CASE("direct memory is not the native pool's") {
   must(s.target().deallocate_direct(direct));
 }
 
-TEST_CASE("freeing direct memory waits for the device") {
+TEST_CASE("direct allocation: freeing waits for the device") {
   scene s;
   const stream_handle stream = s.stream();
   void* direct = must(s.target().allocate_direct(2 * MiB));
@@ -252,7 +252,7 @@ TEST_CASE("freeing direct memory waits for the device") {
   CHECK(must(s.target().is_idle(stream)));
 }
 
-TEST_CASE("memory() counts what the pool and direct allocations take") {
+TEST_CASE("backend: memory() counts what the pool and direct allocations take") {
   scene s;
   const device_memory before = must(s.target().memory());
   CHECK(before.total == s.target().capabilities().device_bytes_total);
@@ -264,7 +264,7 @@ TEST_CASE("memory() counts what the pool and direct allocations take") {
   must(s.target().deallocate_direct(direct));
 }
 
-TEST_CASE("more than there is: out of memory, with the numbers, and all goes on") {
+TEST_CASE("backend: more than there is: out of memory, with the numbers, and all goes on") {
   scene s;
   const stream_handle stream = s.stream();
   const std::size_t absurd = 2 * s.target().capabilities().device_bytes_total;
@@ -278,7 +278,7 @@ TEST_CASE("more than there is: out of memory, with the numbers, and all goes on"
   s.synchronize();
 }
 
-TEST_CASE("the pool's own limit is never passed") {
+TEST_CASE("native pool: the pool's own limit is never passed") {
   scene s(64 * MiB);
   const stream_handle stream = s.stream();
   void* all = s.allocate(64 * MiB, stream);
@@ -290,7 +290,7 @@ TEST_CASE("the pool's own limit is never passed") {
   CHECK(s.reserved() == 64 * MiB);
 }
 
-TEST_CASE("two backends on one device have a pool each") {
+TEST_CASE("backend: two on one device have a pool each") {
   scene s;
   const auto other = s.fixture().make_backend();
   void* mine = s.allocate(2 * MiB, s.stream());

@@ -209,7 +209,20 @@ result<void> sim_backend::deallocate_direct(void* what) noexcept {
   return {};
 }
 
-result<stream_identity> sim_backend::identify(stream_handle handle) noexcept {
+result<std::uint64_t> sim_backend::identify(stream_handle handle) noexcept {
+  const auto whole = look_up(handle);
+  if (!whole) return whole.error();
+  return whole->id;
+}
+
+result<stream_identity> sim_backend::examine(stream_handle handle) noexcept {
+  const auto whole = look_up(handle);
+  if (whole && whole->device != device_->what.ordinal) return refusal(errc::wrong_device, "stream");
+  return whole;
+}
+
+// Also of a stream of another simulated device, as cudaStreamGetId answers for any.
+result<stream_identity> sim_backend::look_up(stream_handle handle) noexcept {
   {
     call c(*device_, device_->what.costs.identify_ns);
     ++device_->calls.identify;

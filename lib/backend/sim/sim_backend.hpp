@@ -27,7 +27,8 @@ class sim_backend final : public backend {
   result<void*> allocate_direct(std::size_t bytes) noexcept override;
   result<void> deallocate_direct(void* pointer) noexcept override;
   stream_handle own_stream() noexcept override { return own_stream_; }
-  result<stream_identity> identify(stream_handle) noexcept override;
+  result<std::uint64_t> identify(stream_handle) noexcept override;
+  result<stream_identity> examine(stream_handle) noexcept override;
   result<bool> is_idle(stream_handle) noexcept override;
   result<backend_event*> create_event() noexcept override;
   void destroy_event(backend_event*) noexcept override;
@@ -41,6 +42,7 @@ class sim_backend final : public backend {
  private:
   struct call;
   result<virtual_streams::stream*> usable(stream_handle);
+  result<stream_identity> look_up(stream_handle) noexcept;
   error no_room(std::size_t bytes) const;
 
   std::shared_ptr<device_state> device_;
