@@ -57,6 +57,7 @@ struct backend_capabilities {
   std::size_t granularity = 0;        // of native addresses and sizes: 512, measured
   bool costs_are_modelled = false;    // native calls take virtual time: see clock_adjustment_ns()
   bool can_trim = true;               // false for a pool made to be exported
+  std::size_t pool_bytes_max = 0;     // the native pool never reserves more; 0: no limit of its own
 };
 
 class WEIR_EXPORT backend {
