@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What stands behind an address. An extent is one native allocation: a region that blocks are cut from, or one block
+// above 32 MiB. A region is divided in granules of 16 KiB; its table leads from a granule to the range that has it.
+//
+//   region  | slab of 512 B blocks | free | medium block | slab of 1 MiB blocks | free ................ |
+//   table   | s s s                | f  f | m          m | s s s s              | f                   f |
+//
+// A slab is entered at each of its granules, since its blocks begin anywhere in it; a medium block and a free range
+// at their first and last (boundary tags: neighbours are found, and merged, in O(1)).
+//
+// Descriptors live on the host and nothing is ever written to the memory they describe. The table's entries and the
+// states of blocks are read by frees without a lock: of a live block they cannot change, and of any other address what
+// they say is enough to refuse it. So they are relaxed atomics, and ranges and regions are recycled, never deleted,
+// while their pool lives.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "base/bits.hpp"
+#include "core/size_class.hpp"
+#include "core/ticket.hpp"
+
+namespace weir::core {
+
+inline constexpr std::size_t granule_bytes = 16 * base::kib;
+inline constexpr unsigned slab_blocks_max = 64;  // one word of bits
+
+// Where a block is: a word of flags, so that a free learns in one read whether anything about the block is unusual.
+using life = std::uint8_t;
+inline constexpr life life_free = 0;     // in a heap
+inline constexpr life life_cached = 1;   // in a thread's cache
+inline constexpr life life_live = 2;     // the user's, and further
+inline constexpr life life_used = 4;     //   uses on other streams were announced
+inline constexpr life life_aligned = 8;  //   more than 256 bytes of alignment was asked for: its size says less
+constexpr bool is_live(life state) noexcept { return (state & life_live) != 0; }
+
+struct region;
+
+enum class range_kind : std::uint8_t { free, pending, medium, slab };
+
+// A run of granules in one region.
+struct range {
+  region* home = nullptr;
+  std::uint32_t first = 0;
+  std::uint32_t count = 0;
+  std::atomic<range_kind> kind{range_kind::free};
+  size_class index = 0;                    // of a slab
+  std::uint8_t block_count = 0;            // of a slab
+  epoch last = 0;                          // of the home stream: its free parts may be taken by it at any time, by others after this
+  std::uint64_t free_bits = 0;             // of a slab: blocks in the heap
+  range* prev = nullptr;                   // in a bin, or in the list of slabs with free blocks
+  range* next = nullptr;
+  std::atomic<life> states[slab_blocks_max]{};  // of a slab's blocks; [0] of a medium block
+};
+
+enum class extent_kind : std::uint8_t { region, big };
+
+struct extent {
+  extent_kind kind;
+  std::uint64_t pool = 0;     // id of the owner; ids never return
+  std::uintptr_t base = 0;    // of the native allocation
+  std::size_t bytes = 0;      // of the native allocation
+  std::uint64_t sequence = 0;  // when it was last freed, for the oldest first
+
+  explicit extent(extent_kind k) : kind(k) {}
+};
+
+struct region : extent {
+  region() : extent(extent_kind::region) {}
+
+  stream_index heap = 0;  // the stream whose heap it belongs to
+  std::uint32_t granules = 0;
+  std::uint32_t granules_free = 0;  // in free ranges: equal to granules when it is one
+  region* prev = nullptr;           // among the heap's regions
+  region* next = nullptr;
+  std::unique_ptr<std::atomic<range*>[]> table;
+
+  std::uintptr_t at(std::uint32_t granule) const noexcept { return base + std::size_t{granule} * granule_bytes; }
+  bool is_empty() const noexcept { return granules_free == granules; }
+};
+
+struct big_block : extent {
+  big_block() : extent(extent_kind::big) {}
+
+  std::uintptr_t begin = 0;  // what the user has: base, or above it where more alignment was asked for
+  std::atomic<life> state{life_free};
+  ticket_set tickets;  // of a free one
+};
+
+// Where a small block lies in its slab. `inside` is false for an address between blocks or past the last.
+struct slab_position {
+  unsigned block = 0;
+  bool inside = false;
+};
+
+inline slab_position position_in(const range& slab, std::uintptr_t address) noexcept {
+  const std::size_t offset = address - slab.home->at(slab.first);
+  const std::size_t bytes = class_bytes(slab.index);
+  const std::size_t block = offset / bytes;
+  return {static_cast<unsigned>(block), block * bytes == offset && block < slab.block_count};
+}
+
+}  // namespace weir::core
