@@ -123,6 +123,8 @@ struct cuda_backend_options {
 
 // Number of CUDA devices; errc::built_without_cuda, errc::no_cuda_device.
 WEIR_EXPORT result<int> cuda_device_count() noexcept;
+// The device a stream belongs to; of a special handle, the calling thread's current device. Makes no context.
+WEIR_EXPORT result<int> cuda_stream_device(stream_handle stream) noexcept;
 // Makes a private native pool on `device` (never touches the default pool) with an unlimited release threshold.
 WEIR_EXPORT result<std::unique_ptr<backend>> make_cuda_backend(int device, const cuda_backend_options& = {}) noexcept;
 
