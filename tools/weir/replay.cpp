@@ -138,6 +138,41 @@ CLI::Validator byte_count() {
       "BYTES");
 }
 
+CLI::Validator allocator_name() {
+  return CLI::Validator(
+      [](const std::string& text) {
+        return find_replay_allocator(text) ? std::string() : "'" + text + "' is none of weir, native, direct";
+      },
+      "NAME");
+}
+
 }  // namespace
+
+void setup_replay(CLI::App& app, int& status) {
+  const auto options = std::make_shared<replay_options>();
+  CLI::App* const command = app.add_subcommand("replay", "Replay traces through allocators: what they hold and cost");
+  command->add_option("TRACE", options->traces, "Traces, binary or text")->required();
+  command->add_option("--device", options->device,
+                      "sim, cuda or cuda:N [the first GPU, or the simulated device where there is none]");
+  command
+      ->add_option("--allocator", options->allocators,
+                   "Comma-separated: weir, native (the native pool alone), direct (cudaMalloc) [weir,native]")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->check(allocator_name());
+  command->add_option("--passes", options->passes, "Times each trace is replayed with one allocator [2]: "
+                      "the first grows, the others reuse")
+      ->check(CLI::Range(1u, 1000u));
+  command->add_option("--limit", options->limit, "The most an allocator may reserve, such as 20GiB")
+      ->check(byte_count());
+  command->add_option("--sim-bytes", options->sim_bytes, "Memory of the simulated device [140GiB]")
+      ->check(byte_count());
+  command->add_option("--json", options->json, "Write the figures to FILE; - is stdout, in place of the tables")
+      ->type_name("FILE");
+  command->footer(
+      "Example:\n"
+      "  weir replay examples/traces/llm_serving.weir --allocator weir,native --json figures.json");
+  command->callback([options, &status] { status = run_replay(*options); });
+}
 
 }  // namespace weir::tools
