@@ -21,7 +21,7 @@
 #include "replay_run.hpp"
 #include "replay_script.hpp"
 
-namespace weir::tools {
+namespace weir::cli {
 namespace {
 
 constexpr int exit_bad_input = 2;
@@ -175,4 +175,4 @@ void setup_replay(CLI::App& app, int& status) {
   command->callback([options, &status] { status = run_replay(*options); });
 }
 
-}  // namespace weir::tools
+}  // namespace weir::cli

@@ -5,9 +5,9 @@ namespace CLI {
 class App;
 }
 
-namespace weir::tools {
+namespace weir::cli {
 
 // Adds `weir replay`. Once the subcommand has run, `status` is the program's exit status.
 void setup_replay(CLI::App& app, int& status);
 
-}  // namespace weir::tools
+}  // namespace weir::cli

@@ -4,7 +4,7 @@
 #include <limits>
 #include <utility>
 
-namespace weir::tools {
+namespace weir::cli {
 
 result<std::size_t> replay_allocator::reserved_high() noexcept {
   auto bytes = backend_->pool_bytes();
@@ -92,4 +92,4 @@ result<void> direct_allocator::open(const replay_device& device, std::size_t byt
   return make_streams(*owned_, stream_count);
 }
 
-}  // namespace weir::tools
+}  // namespace weir::cli

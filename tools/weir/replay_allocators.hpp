@@ -21,7 +21,7 @@
 #include "replay_streams.hpp"
 #include "weir/pool.hpp"
 
-namespace weir::tools {
+namespace weir::cli {
 
 // What the three share: why the last allocation failed, and what they learn from the backend.
 class replay_allocator {
@@ -145,4 +145,4 @@ class direct_allocator : public replay_allocator {
   std::size_t live_bytes_ = 0;
 };
 
-}  // namespace weir::tools
+}  // namespace weir::cli

@@ -8,7 +8,7 @@
 #include <cpuid.h>
 #endif
 
-namespace weir::tools {
+namespace weir::cli {
 namespace {
 
 // CPUID leaf 8000'0007h, EDX bit 8: one rate in every power state, and in step on all cores.
@@ -47,4 +47,4 @@ std::uint64_t replay_clock::measure_floor() const noexcept {
   return picoseconds(ticks[ticks.size() / 2]);
 }
 
-}  // namespace weir::tools
+}  // namespace weir::cli

@@ -17,7 +17,7 @@
 #include <x86intrin.h>
 #endif
 
-namespace weir::tools {
+namespace weir::cli {
 
 class replay_clock {
  public:
@@ -72,4 +72,4 @@ class replay_clock {
   std::uint64_t floor_picoseconds_ = 0;
 };
 
-}  // namespace weir::tools
+}  // namespace weir::cli

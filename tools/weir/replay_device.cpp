@@ -6,7 +6,7 @@
 #include <string_view>
 #include <utility>
 
-namespace weir::tools {
+namespace weir::cli {
 namespace {
 
 // N of "cuda:N"; "cuda" is device 0.
@@ -72,4 +72,4 @@ result<std::unique_ptr<backend>> replay_device::make_backend(std::size_t bytes_m
   return make_cuda_backend(ordinal_, {.pool_bytes_max = bytes_max});
 }
 
-}  // namespace weir::tools
+}  // namespace weir::cli

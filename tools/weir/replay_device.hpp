@@ -10,7 +10,7 @@
 #include "weir/backend.hpp"
 #include "weir/sim.hpp"
 
-namespace weir::tools {
+namespace weir::cli {
 
 class replay_device {
  public:
@@ -41,4 +41,4 @@ class replay_device {
   std::size_t bytes_total_ = 0;
 };
 
-}  // namespace weir::tools
+}  // namespace weir::cli

@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <string>
 
-namespace weir::tools {
+namespace weir::cli {
 
 // Of one kind of call, in nanoseconds.
 struct latency_figures {
@@ -41,4 +41,4 @@ struct replay_figures {
   }
 };
 
-}  // namespace weir::tools
+}  // namespace weir::cli

@@ -11,7 +11,7 @@
 #include "text_table.hpp"
 #include "weir/version.hpp"
 
-namespace weir::tools {
+namespace weir::cli {
 namespace {
 
 using side = text_table::side;
@@ -207,4 +207,4 @@ std::string format_replay_json(const replay_report& report) {
   return text + "\n ]}\n";
 }
 
-}  // namespace weir::tools
+}  // namespace weir::cli

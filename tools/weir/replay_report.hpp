@@ -10,7 +10,7 @@
 #include "replay_device.hpp"
 #include "replay_figures.hpp"
 
-namespace weir::tools {
+namespace weir::cli {
 
 struct replay_report {
   const replay_device& device;
@@ -27,4 +27,4 @@ std::string format_replay_tables(const replay_report&);
 // One JSON object and a line end.
 std::string format_replay_json(const replay_report&);
 
-}  // namespace weir::tools
+}  // namespace weir::cli

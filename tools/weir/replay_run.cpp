@@ -4,13 +4,12 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <memory>
 #include <utility>
 
-#include "latency_histogram.hpp"
+#include "log_histogram.hpp"
 #include "replay_allocators.hpp"
 
-namespace weir::tools {
+namespace weir::cli {
 namespace {
 
 constexpr std::array kinds{replay_allocator_kind::weir, replay_allocator_kind::native, replay_allocator_kind::direct};
@@ -22,22 +21,32 @@ struct watermark {
   void add(std::size_t bytes) noexcept { high = std::max(high, now += bytes); }
 };
 
+// Of one kind of call, in picoseconds.
+struct call_times {
+  log_histogram histogram;
+  std::uint64_t total = 0;
+  void add(std::uint64_t ps) {
+    histogram.add(ps);
+    total += ps;
+  }
+};
+
 // What is counted while a pass runs.
 struct pass_counts {
-  latency_histogram allocate;
-  latency_histogram deallocate;
+  call_times allocate;
+  call_times deallocate;
   std::uint64_t failed = 0;
   watermark live;
   watermark direct;
 };
 
-latency_figures figures_of(const latency_histogram& histogram) {
+latency_figures figures_of(const log_histogram& times) {
   const auto ns = [](std::uint64_t ps) { return static_cast<double>(ps) / 1000; };
-  return {.p50 = ns(histogram.quantile(0.5)),
-          .p90 = ns(histogram.quantile(0.9)),
-          .p99 = ns(histogram.quantile(0.99)),
-          .p999 = ns(histogram.quantile(0.999)),
-          .max = ns(histogram.max())};
+  return {.p50 = ns(times.percentile(0.5)),
+          .p90 = ns(times.percentile(0.9)),
+          .p99 = ns(times.percentile(0.99)),
+          .p999 = ns(times.percentile(0.999)),
+          .max = ns(times.max())};
 }
 
 template <class Allocator>
@@ -79,7 +88,7 @@ class replayer {
   };
 
   result<replay_figures> run_pass(unsigned pass) {
-    counts_ = std::make_unique<pass_counts>();
+    counts_ = {};
     if (auto done = allocator_.reset_reserved_high(); !done) return std::move(done).error();
     allocator_.begin_pass();
     for (const replay_op& op : request_.script.ops)
@@ -111,10 +120,10 @@ class replayer {
     void* const block = allocator_.allocate(op);
     const std::uint64_t ps = watch.elapsed_ps();
     blocks_[op.slot] = block;
-    counts_->allocate.add(ps);
+    counts_.allocate.add(ps);
     if (!block) return count_failure();
-    counts_->live.add(op.bytes);
-    if (is_direct(op)) counts_->direct.add(op.bytes);
+    counts_.live.add(op.bytes);
+    if (is_direct(op)) counts_.direct.add(op.bytes);
     allocator_.observe(op, ps);
     return {};
   }
@@ -124,9 +133,9 @@ class replayer {
     if (!block) return {};
     const stopwatch watch(*this);
     allocator_.deallocate(block, op);
-    counts_->deallocate.add(watch.elapsed_ps());
-    counts_->live.now -= op.bytes;
-    if (is_direct(op)) counts_->direct.now -= op.bytes;
+    counts_.deallocate.add(watch.elapsed_ps());
+    counts_.live.now -= op.bytes;
+    if (is_direct(op)) counts_.direct.now -= op.bytes;
     return take_failure();
   }
 
@@ -135,7 +144,7 @@ class replayer {
     auto why = allocator_.take_failure();
     if (!why) return {};
     if (why->code != errc::out_of_memory) return std::move(*why);
-    ++counts_->failed;
+    ++counts_.failed;
     return {};
   }
   result<void> take_failure() {
@@ -154,16 +163,16 @@ class replayer {
   }
 
   replay_figures sum_up(unsigned pass, std::size_t reserved) const {
-    const auto& allocated = counts_->allocate;
-    const auto& freed = counts_->deallocate;
+    const log_histogram& allocated = counts_.allocate.histogram;
+    const log_histogram& freed = counts_.deallocate.histogram;
     return {.trace = request_.script.name,
             .allocator = Allocator::name,
             .pass = pass,
             .operations = allocated.count() + freed.count(),
-            .failed = counts_->failed,
-            .peak_live_bytes = counts_->live.high,
-            .peak_reserved_bytes = reserved + counts_->direct.high,
-            .host_ms = static_cast<double>(allocated.total() + freed.total()) / 1e9,
+            .failed = counts_.failed,
+            .peak_live_bytes = counts_.live.high,
+            .peak_reserved_bytes = reserved + counts_.direct.high,
+            .host_ms = static_cast<double>(counts_.allocate.total + counts_.deallocate.total) / 1e9,
             .allocate_ns = figures_of(allocated),
             .deallocate_ns = figures_of(freed),
             .is_modelled = allocator_.is_modelled(),
@@ -173,7 +182,7 @@ class replayer {
   const replay_request& request_;
   std::vector<void*> blocks_;  // by slot; null where nothing lives
   Allocator allocator_;
-  std::unique_ptr<pass_counts> counts_;
+  pass_counts counts_;
 };
 
 }  // namespace
@@ -207,4 +216,4 @@ result<std::vector<replay_figures>> replay(replay_allocator_kind kind, const rep
   return error{.code = errc::invalid_argument, .what = "allocator"};
 }
 
-}  // namespace weir::tools
+}  // namespace weir::cli

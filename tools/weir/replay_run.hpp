@@ -15,7 +15,7 @@
 #include "replay_figures.hpp"
 #include "replay_script.hpp"
 
-namespace weir::tools {
+namespace weir::cli {
 
 enum class replay_allocator_kind { weir, native, direct };
 const char* to_string(replay_allocator_kind) noexcept;
@@ -35,4 +35,4 @@ struct replay_request {
 // error ends the replay.
 result<std::vector<replay_figures>> replay(replay_allocator_kind, const replay_request&);
 
-}  // namespace weir::tools
+}  // namespace weir::cli

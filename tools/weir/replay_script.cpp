@@ -3,15 +3,13 @@
 
 #include <algorithm>
 #include <bit>
-#include <filesystem>
 #include <optional>
 #include <unordered_map>
 #include <utility>
 
-#include "weir/trace/reader.hpp"
-#include "weir/trace/validator.hpp"
+#include "exit_code.hpp"
 
-namespace weir::tools {
+namespace weir::cli {
 namespace {
 
 using trace::record;
@@ -22,11 +20,6 @@ constexpr std::size_t stream_count_max = 4096;
 // 4 GiB of operations.
 constexpr std::size_t op_count_max = std::size_t{1} << 28;
 
-std::string name_of(const std::string& path) {
-  const std::string name = std::filesystem::path(path).filename().string();
-  return name.substr(0, name.find('.'));
-}
-
 class script_builder {
  public:
   using refusal = std::optional<std::string>;
@@ -34,18 +27,16 @@ class script_builder {
   explicit script_builder(std::string name) { script_.name = std::move(name); }
 
   // What is wrong with the record, or nothing.
-  refusal add(const record& r) {
-    auto seen = check_.observe(r);
-    if (!seen) return std::move(seen).error();
+  refusal add(const record& r, const trace::observation& seen) {
     if (script_.ops.size() == op_count_max) return "more than 2^28 operations cannot be replayed";
     switch (r.kind) {
       case record_kind::live:
       case record_kind::allocate:
-        return allocate(r, *seen);
+        return allocate(r, seen);
       case record_kind::deallocate:
-        return refer(replay_kind::deallocate, r, *seen);
+        return refer(replay_kind::deallocate, r, seen);
       case record_kind::use:
-        return refer(replay_kind::record_use, r, *seen);
+        return refer(replay_kind::record_use, r, seen);
       case record_kind::event:
         event_streams_[r.id] = r.stream;
         return std::nullopt;
@@ -56,7 +47,7 @@ class script_builder {
     }
   }
 
-  replay_script finish() && {
+  replay_script finish(std::uint64_t peak_live_bytes) && {
     std::vector<block> live;
     for (const block& b : blocks_)
       if (b.is_live && !b.is_skipped) live.push_back(b);
@@ -64,7 +55,7 @@ class script_builder {
     for (const block& b : live) script_.left_over.push_back(b.release);
     script_.slot_count = blocks_.size();
     script_.stream_count = streams_.size();
-    script_.peak_live_bytes = check_.peak_live_bytes();
+    script_.peak_live_bytes = peak_live_bytes;
     return std::move(script_);
   }
 
@@ -130,7 +121,6 @@ class script_builder {
   }
 
   replay_script script_;
-  trace::validator check_;
   std::vector<block> blocks_;
   std::unordered_map<std::uint32_t, std::uint16_t> streams_;
   std::unordered_map<std::uint64_t, std::uint32_t> event_streams_;
@@ -138,18 +128,14 @@ class script_builder {
 
 }  // namespace
 
-result<replay_script, trace::file_error> load_replay_script(const std::string& path) {
-  auto trace = trace::reader::open(path);
-  if (!trace) return std::move(trace).error();
-  script_builder builder(name_of(path));
-  record r;
-  for (;;) {
-    const auto more = trace->next(r);
-    if (!more) return more.error();
-    if (!*more) break;
-    if (auto why = builder.add(r)) return trace->refuse(trace::file_error_kind::invalid, std::move(*why));
+replay_script load_replay_script(const trace_input_options& options) {
+  trace_input in(options);
+  script_builder builder(trace_name(options.path));
+  while (in.next()) {
+    if (auto why = builder.add(in.record(), in.seen()))
+      throw bad_input(in.reader().refuse(trace::file_error_kind::limit, std::move(*why)).message());
   }
-  return std::move(builder).finish();
+  return std::move(builder).finish(in.validator().peak_live_bytes());
 }
 
-}  // namespace weir::tools
+}  // namespace weir::cli

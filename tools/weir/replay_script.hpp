@@ -9,10 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "weir/result.hpp"
-#include "weir/trace/file_error.hpp"
+#include "trace_input.hpp"
 
-namespace weir::tools {
+namespace weir::cli {
 
 enum class replay_kind : std::uint8_t {
   allocate,
@@ -44,9 +43,9 @@ struct replay_script {
   std::uint64_t skipped_blocks = 0;   // blocks of managed and host memory, which no pool of a device serves
 };
 
-// Reads a whole trace, binary or text. Refuses what is malformed and what cannot have happened, with file, position
-// and reason. Waits are kept as orders between two streams: nothing runs on them in a replay, so that the moment an
-// event was recorded at makes no difference. Failures, synchronisations and marks of the recording are left out.
-result<replay_script, trace::file_error> load_replay_script(const std::string& path);
+// Reads a whole trace. Waits are kept as orders between two streams: nothing runs on them in a replay, so that the moment
+// an event was recorded at makes no difference. Failures, synchronisations and marks of the recording are left out.
+// Throws bad_input, as trace_input does.
+replay_script load_replay_script(const trace_input_options&);
 
-}  // namespace weir::tools
+}  // namespace weir::cli

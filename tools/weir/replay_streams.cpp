@@ -3,7 +3,7 @@
 
 #include <utility>
 
-namespace weir::tools {
+namespace weir::cli {
 
 replay_streams::~replay_streams() {
   if (event_) backend_->destroy_event(event_);
@@ -29,4 +29,4 @@ result<void> replay_streams::order(std::size_t earlier, std::size_t later) noexc
   return backend_->wait(handles_[later], event_);
 }
 
-}  // namespace weir::tools
+}  // namespace weir::cli

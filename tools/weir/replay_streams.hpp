@@ -9,7 +9,7 @@
 
 #include "weir/backend.hpp"
 
-namespace weir::tools {
+namespace weir::cli {
 
 class replay_streams {
  public:
@@ -30,4 +30,4 @@ class replay_streams {
   backend_event* event_ = nullptr;
 };
 
-}  // namespace weir::tools
+}  // namespace weir::cli

@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <string_view>
 
-namespace weir::tools {
+namespace weir::cli {
 namespace {
 
 constexpr std::size_t gap = 2;
@@ -68,4 +68,4 @@ std::string text_table::format() const {
   return text;
 }
 
-}  // namespace weir::tools
+}  // namespace weir::cli

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-namespace weir::tools {
+namespace weir::cli {
 
 class text_table {
  public:
@@ -37,4 +37,4 @@ class text_table {
   std::vector<std::vector<std::string>> rows_;
 };
 
-}  // namespace weir::tools
+}  // namespace weir::cli
