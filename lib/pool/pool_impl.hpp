@@ -101,8 +101,8 @@ class pool_impl {
   core::ticket_set tickets_of_free(std::uintptr_t, core::life, stream_state& freed_on) noexcept;
 
   // pressure.cpp
-  using attempt = std::function<result<void*>()>;
-  result<void*> under_pressure(std::size_t bytes, stream_state&, const attempt&) noexcept;
+  using attempt_again = std::function<result<void*>()>;
+  result<void*> under_pressure(std::size_t bytes, stream_state&, const attempt_again&) noexcept;
   void relieve(bool synchronize, stream_state&) noexcept;
   void reclaim_caches() noexcept;
   void reclaim_caches(stream_state&) noexcept;

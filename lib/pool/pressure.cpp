@@ -17,7 +17,7 @@ void pool_impl::relieve(bool synchronize, stream_state& s) noexcept {
 
 // Tries again after each relief there is, and after each time the handler says so. No lock is held in between, so
 // threads under pressure at once share what the others set free.
-result<void*> pool_impl::under_pressure(std::size_t bytes, stream_state& s, const attempt& again) noexcept {
+result<void*> pool_impl::under_pressure(std::size_t bytes, stream_state& s, const attempt_again& again) noexcept {
   pressure_events_.fetch_add(1, std::memory_order_relaxed);
   unsigned asked = 0;
   for (;;) {
