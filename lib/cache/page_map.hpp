@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Which native allocation an address is in, for all pools of the process: a radix map over pages of 2 MiB.
+//
+// A page belongs to the extent that has its last byte. So a page has one owner although native allocations are packed
+// at 512 bytes: the tail of one and the head of the next may share a page, and the page is the next one's. Every block
+// above 32 MiB begins in a page it owns; regions only cut blocks from pages they own (region_span).
+//
+// find() takes no lock and two loads. set() and clear() are the owner's, who alone holds the addresses; the leaves are
+// made once and never go away.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "core/extent.hpp"
+
+namespace weir::cache {
+
+class page_map {
+ public:
+  static constexpr unsigned page_bits = 21;
+  static constexpr std::size_t page_bytes = std::size_t{1} << page_bits;
+  static constexpr unsigned address_bits = 49;  // x86-64 user addresses have 47, simulated devices begin at 2^47
+
+  static core::extent* find(std::uintptr_t address) noexcept {
+    const std::uintptr_t page = address >> page_bits;
+    if (page >> (leaf_bits + root_bits)) [[unlikely]]
+      return nullptr;
+    const leaf* l = root_[page >> leaf_bits].load(std::memory_order_acquire);
+    if (!l) [[unlikely]]
+      return nullptr;
+    return l->entries[page & (leaf_count - 1)].load(std::memory_order_relaxed);
+  }
+
+  // All pages that `e` owns. False: the host has no memory for a leaf, or an address is out of range.
+  static bool set(core::extent& e) noexcept;
+  static void clear(const core::extent& e) noexcept;
+
+ private:
+  static constexpr unsigned leaf_bits = 14;
+  static constexpr unsigned root_bits = address_bits - page_bits - leaf_bits;
+  static constexpr std::size_t leaf_count = std::size_t{1} << leaf_bits;
+  struct leaf {
+    std::atomic<core::extent*> entries[leaf_count];
+  };
+  static leaf* leaf_of(std::uintptr_t page) noexcept;
+
+  static std::atomic<leaf*> root_[std::size_t{1} << root_bits];
+};
+
+}  // namespace weir::cache

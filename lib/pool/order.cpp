@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pool/order.hpp"
+
+#include <algorithm>
+
+namespace weir::detail {
+
+namespace {
+
+void count(std::atomic<std::uint64_t>& counter) noexcept { counter.fetch_add(1, std::memory_order_relaxed); }
+
+}  // namespace
+
+order::order(backend& b, const stream_table& streams, bool trust_handles)
+    : backend_(b), streams_(streams), trust_handles_(trust_handles) {}
+
+order::~order() {
+  for (backend_event* e : events_) backend_.destroy_event(e);
+  for (stream_state* s : streams_.all())
+    for (const auto& r : s->events) backend_.destroy_event(r.event);
+}
+
+// --- tickets --------------------------------------------------------------------------------------------------------
+
+bool order::has_passed(core::ticket point) const noexcept {
+  return point.epoch <= streams_.at(point.stream).passed.load(std::memory_order_acquire);
+}
+
+bool order::is_ready_locked(core::ticket point, const stream_state& taker) const noexcept {
+  return point.stream == taker.index || has_passed(point) || taker.has_joined(point);
+}
+
+bool order::is_ready(core::ticket point, const stream_state& taker) const noexcept {
+  if (point.stream == taker.index || has_passed(point)) return true;
+  const std::lock_guard lock(taker.mutex);
+  return taker.has_joined(point);
+}
+
+bool order::is_ready(const core::ticket_set& points, const stream_state& taker) const noexcept {
+  return points.all([&](core::ticket t) { return is_ready(t, taker); });
+}
+
+bool order::may_touch(const stream_state& s, const stream_state* caller) const noexcept {
+  if (!s.handle.load(std::memory_order_acquire)) return false;
+  if (s.kind == stream_kind::per_thread_default) return s.thread == std::this_thread::get_id();
+  return &s == caller || trust_handles_ || s.kind == stream_kind::legacy_default ||
+         s.has_token.load(std::memory_order_acquire);
+}
+
+// --- events ---------------------------------------------------------------------------------------------------------
+
+result<backend_event*> order::take_event() noexcept {
+  {
+    const std::lock_guard lock(events_mutex_);
+    if (!events_.empty()) {
+      backend_event* e = events_.back();
+      events_.pop_back();
+      return e;
+    }
+  }
+  return backend_.create_event();
+}
+
+void order::give_event(backend_event* e) noexcept {
+  const std::lock_guard lock(events_mutex_);
+  events_.push_back(e);
+}
+
+// An event that completes after every ticket of `s` up to `needed`; null when they have passed. `upto` is what the
+// event covers. The order of the four steps matters: what is ticketed after the close is not covered, and nothing
+// counts as covered before the record has succeeded.
+result<backend_event*> order::cover(stream_state& s, core::epoch needed, const stream_state* caller,
+                                    core::epoch* upto) noexcept {
+  core::epoch closed;
+  {
+    const std::lock_guard lock(s.mutex);
+    if (needed <= s.passed.load(std::memory_order_acquire)) return static_cast<backend_event*>(nullptr);
+    for (const auto& r : s.events) {
+      if (r.upto < needed) continue;
+      *upto = r.upto;
+      return r.event;
+    }
+    if (!may_touch(s, caller)) {
+      s.is_asked.store(true, std::memory_order_relaxed);
+      return error{.code = errc::not_supported, .what = "recording on a stream that this call may not touch"};
+    }
+    closed = s.close();
+  }
+  auto event = take_event();
+  if (!event) return event;
+  count(counters_.record);
+  if (auto done = backend_.record(*event, s.handle.load(std::memory_order_acquire)); !done) {
+    give_event(*event);
+    return std::move(done).error();
+  }
+  const std::lock_guard lock(s.mutex);
+  const auto at = std::find_if(s.events.begin(), s.events.end(), [&](const auto& r) { return r.upto > closed; });
+  s.events.insert(at, {closed, *event});
+  s.covered = std::max(s.covered, closed);
+  *upto = closed;
+  return *event;
+}
+
+result<void> order::cover_all(stream_state& s, const stream_state* caller) noexcept {
+  core::epoch needed;
+  {
+    const std::lock_guard lock(s.mutex);
+    needed = s.current;
+  }
+  core::epoch upto = 0;
+  auto event = cover(s, needed, caller, &upto);
+  if (!event) return std::move(event).error();
+  return {};
+}
+
+void order::answer(stream_state& s) noexcept {
+  if (!s.is_asked.load(std::memory_order_relaxed)) return;
+  if (!may_touch(s, &s)) return;
+  s.is_asked.store(false, std::memory_order_relaxed);
+  (void)cover_all(s, &s).has_value();  // on failure the taker asks again
+}
+
+// --- looking --------------------------------------------------------------------------------------------------------
+
+// At most one query that says no. One thread polls a stream at a time: an event that completed is used again, and must
+// not be asked about in its next life.
+void order::poll(stream_state& s) noexcept {
+  std::unique_lock lock(s.mutex);
+  if (s.is_polling) return;
+  s.is_polling = true;
+  while (!s.events.empty()) {
+    const auto oldest = s.events.front();
+    lock.unlock();
+    count(counters_.query);
+    const auto done = backend_.query(oldest.event);
+    lock.lock();
+    if (!done || !*done) break;
+    s.raise_passed(oldest.upto);
+    const auto at = std::find_if(s.events.begin(), s.events.end(),
+                                 [&](const auto& r) { return r.event == oldest.event; });
+    s.events.erase(at);
+    lock.unlock();
+    give_event(oldest.event);
+    lock.lock();
+  }
+  s.is_polling = false;
+}
+
+void order::look(stream_state& s, const stream_state* caller, bool will_record) noexcept {
+  core::epoch closed = 0;
+  {
+    const std::lock_guard lock(s.mutex);
+    if (may_touch(s, caller)) closed = s.close();
+  }
+  if (closed) {
+    count(counters_.query);
+    const auto idle = backend_.is_idle(s.handle.load(std::memory_order_acquire));
+    if (idle && *idle) return s.raise_passed(closed);
+  } else {
+    s.is_asked.store(true, std::memory_order_relaxed);
+  }
+  poll(s);
+  if (!will_record || !closed) return;
+  core::epoch upto = 0;
+  (void)cover(s, closed, caller, &upto).has_value();
+}
+
+void order::look(const core::ticket_set& points, const stream_state* caller, bool will_record) noexcept {
+  for (core::ticket t : points)
+    if (!has_passed(t)) look(streams_.at(t.stream), caller, will_record);
+}
+
+// --- waiting --------------------------------------------------------------------------------------------------------
+
+result<bool> order::make_wait(stream_state& taker, const core::ticket_set& points,
+                              const stream_state* caller) noexcept {
+  for (core::ticket t : points) {
+    if (is_ready(t, taker)) continue;
+    core::epoch upto = 0;
+    auto event = cover(streams_.at(t.stream), t.epoch, caller, &upto);
+    if (!event) {
+      if (event.error().code == errc::not_supported) return false;
+      return std::move(event).error();
+    }
+    if (!*event) continue;
+    count(counters_.wait);
+    if (auto done = backend_.wait(taker.handle.load(std::memory_order_acquire), *event); !done)
+      return std::move(done).error();
+    count(t.stream == 0 ? counters_.waits_fresh : counters_.waits_inserted);
+    const std::lock_guard lock(taker.mutex);
+    taker.join({t.stream, upto});
+  }
+  return true;
+}
+
+void order::synchronize(stream_state& s, const stream_state* caller) noexcept {
+  core::epoch needed, upto = 0;
+  {
+    const std::lock_guard lock(s.mutex);
+    needed = s.current;
+  }
+  auto event = cover(s, needed, caller, &upto);
+  if (!event || !*event) return;
+  count(counters_.synchronize);
+  if (backend_.synchronize(*event)) s.raise_passed(upto);
+  poll(s);
+}
+
+result<void> order::synchronize_device() noexcept {
+  struct mark {
+    stream_state* stream;
+    core::epoch closed;
+  };
+  std::vector<mark> marks;
+  for (stream_state* s : streams_.all()) {
+    const std::lock_guard lock(s->mutex);
+    marks.push_back({s, s->close()});
+  }
+  count(counters_.synchronize);
+  if (auto done = backend_.synchronize_device(); !done) return done;
+  for (const mark& m : marks) {
+    m.stream->raise_passed(m.closed);
+    poll(*m.stream);
+  }
+  return {};
+}
+
+}  // namespace weir::detail

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Which memory may be used where: tickets against what streams have done. The only maker of events.
+//
+// Nothing is recorded until a taker asks for memory that another stream freed. Then one event covers all that the
+// stream freed so far. A stream's handle is touched only where it may be trusted: with a token, in the call that gave
+// it, or when the options say so; a per-thread stream only in its thread. Elsewhere the stream is `asked`, and its own
+// next call on a slow path records.
+#pragma once
+
+#include <atomic>
+#include <mutex>
+#include <vector>
+
+#include "pool/stream_table.hpp"
+#include "weir/pool_options.hpp"
+
+namespace weir::detail {
+
+// Calls of the backend that this file makes, for statistics.
+struct order_counters {
+  std::atomic<std::uint64_t> record{0}, query{0}, wait{0}, synchronize{0};
+  std::atomic<std::uint64_t> waits_inserted{0}, waits_fresh{0};
+};
+
+class order {
+ public:
+  order(backend&, const stream_table&, bool trust_handles);
+  ~order();
+
+  // Whether `point` has passed, or is of the taker's own past.
+  bool has_passed(core::ticket point) const noexcept;
+  bool is_ready(core::ticket point, const stream_state& taker) const noexcept;  // takes the taker's lock if need be
+  bool is_ready_locked(core::ticket point, const stream_state& taker) const noexcept;  // has the taker's lock
+  bool is_ready(const core::ticket_set&, const stream_state& taker) const noexcept;
+
+  // Looks how far a stream has come, without waiting: idle, or which events have completed. `caller` is the stream of
+  // the call, whose handle is good while it lasts; null: none. `will_record` puts an event behind what has none yet,
+  // so that a later look can tell.
+  void look(stream_state&, const stream_state* caller, bool will_record = false) noexcept;
+  void look(const core::ticket_set&, const stream_state* caller, bool will_record = false) noexcept;
+
+  // Makes `taker` (the stream of the call, or the reservoir's) wait for every ticket that is not ready. False: one can
+  // neither be seen nor waited for from here. An error leaves the taker waiting for some, which is harmless.
+  result<bool> make_wait(stream_state& taker, const core::ticket_set&, const stream_state* caller) noexcept;
+
+  // The host waits: for the events behind all tickets, as far as they can be recorded; for everything on the device.
+  void synchronize(stream_state&, const stream_state* caller) noexcept;
+  result<void> synchronize_device() noexcept;
+
+  // Records what was asked for, if it was: at the end of a slow call on `s`.
+  void answer(stream_state& s) noexcept;
+  // An event behind everything so far, however little was asked: before the handle goes.
+  result<void> cover_all(stream_state& s, const stream_state* caller) noexcept;
+
+  bool may_touch(const stream_state&, const stream_state* caller) const noexcept;
+  const order_counters& counters() const noexcept { return counters_; }
+
+ private:
+  result<backend_event*> take_event() noexcept;
+  void give_event(backend_event*) noexcept;
+  result<backend_event*> cover(stream_state&, core::epoch needed, const stream_state* caller, core::epoch* upto) noexcept;
+  void poll(stream_state&) noexcept;
+
+  backend& backend_;
+  const stream_table& streams_;
+  const bool trust_handles_;
+  std::mutex events_mutex_;
+  std::vector<backend_event*> events_;
+  order_counters counters_;
+};
+
+}  // namespace weir::detail

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a pool knows of one stream: who it is, its heap, and its timeline.
+//
+// The timeline turns tickets into events. `current` is the epoch that tickets are given now; closing it (`close`)
+// makes everything ticketed so far older than what follows. An event recorded after a close covers every epoch up to
+// the closed one; once the event has completed they have passed.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "cache/block_cache.hpp"
+#include "core/heap.hpp"
+#include "weir/backend.hpp"
+#include "weir/stream.hpp"
+
+namespace weir::detail {
+
+class pool_impl;
+
+class stream_state {
+ public:
+  stream_state(core::stream_index index, stream_handle handle, const stream_identity& identity, pool_impl* owner);
+  stream_state(const stream_state&) = delete;
+  stream_state& operator=(const stream_state&) = delete;
+
+  const std::uint64_t serial;  // unique in the process
+  const core::stream_index index;
+  const std::uint64_t id;
+  const stream_kind kind;
+  const std::thread::id thread;  // that met it first: the owner of a per-thread stream
+
+  // The pool, while calls may use this stream in it: null once retired, lost or the pool is gone.
+  std::atomic<pool_impl*> owner;
+  // Null once it must not be touched: retired, or found to be another stream's.
+  std::atomic<stream_handle> handle;
+  // Somebody holds a token, and with it the promise that the handle is good until retire().
+  std::atomic<bool> has_token{false};
+  // A taker wanted an event that only a call on this stream may record.
+  std::atomic<bool> is_asked{false};
+  // Every epoch up to this has passed; only grows.
+  std::atomic<core::epoch> passed{0};
+  std::atomic<unsigned> references{1};
+
+  // A short lock, never held over a backend call. Guards what follows.
+  mutable std::mutex mutex;
+  core::range_store store;
+  core::heap heap;
+  core::epoch current = 1;
+  core::epoch covered = 0;  // by an event recorded
+  struct recorded {
+    core::epoch upto;
+    backend_event* event;
+  };
+  std::deque<recorded> events;  // not known to have completed, oldest first
+  bool is_polling = false;
+  std::vector<core::ticket> joined;  // points of other streams that this one waits for before anything new
+  std::vector<std::shared_ptr<cache::block_cache>> caches;
+  cache::block_counters counters;  // of caches that are gone, and of calls past any cache
+
+  // All with the lock held.
+  core::ticket now() const noexcept { return {index, current}; }
+  core::epoch close() noexcept { return current++; }
+  void join(core::ticket) noexcept;
+  bool has_joined(core::ticket) const noexcept;
+
+  void raise_passed(core::epoch upto) noexcept;
+};
+
+}  // namespace weir::detail

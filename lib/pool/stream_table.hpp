@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The streams a pool has met, by index, by id and by handle. States stay until the pool goes, since tickets name them
+// by index.
+#pragma once
+
+#include <mutex>
+#include <shared_mutex>
+#include <unordered_map>
+#include <vector>
+
+#include "pool/stream_state.hpp"
+
+namespace weir::detail {
+
+class stream_table {
+ public:
+  stream_table() = default;
+  ~stream_table();
+  stream_table(const stream_table&) = delete;
+  stream_table& operator=(const stream_table&) = delete;
+
+  stream_state& at(core::stream_index index) const noexcept {
+    const std::shared_lock lock(mutex_);
+    return *states_[index];
+  }
+  stream_state* by_id(std::uint64_t id) const noexcept;
+  stream_state* by_handle(stream_handle) const noexcept;
+
+  // The state of that stream, made if it is new. A state that had the handle before, under another id, is lost: its
+  // handle is not touched again.
+  stream_state& add(stream_handle, const stream_identity&, pool_impl* owner);
+  // The handle may come back for another stream.
+  void forget_handle(const stream_state&) noexcept;
+
+  // A copy of the list, so that visits hold no lock.
+  std::vector<stream_state*> all() const;
+  std::size_t count() const noexcept {
+    const std::shared_lock lock(mutex_);
+    return states_.size();
+  }
+
+ private:
+  mutable std::shared_mutex mutex_;
+  std::vector<stream_state*> states_;
+  std::unordered_map<std::uint64_t, stream_state*> ids_;
+  std::unordered_map<stream_handle, stream_state*> handles_;
+};
+
+}  // namespace weir::detail
