@@ -40,7 +40,9 @@ struct costs {
   std::uint64_t memory_ns = 6'511;
   std::uint64_t synchronize_ns = 406;
   std::uint64_t direct_allocate_ns = 35'000;
+  std::uint64_t direct_allocate_ns_per_mib = 67;
   std::uint64_t direct_deallocate_ns = 35'000;
+  std::uint64_t direct_deallocate_ns_per_mib = 290;
 };
 
 struct options {

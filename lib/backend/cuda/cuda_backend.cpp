@@ -124,6 +124,17 @@ result<void> cuda_backend::deallocate_direct(void* pointer) noexcept {
   return call("cuMemFree", [&] { return api_.free(to_address(pointer)); });
 }
 
+result<stream_handle> cuda_backend::create_stream() noexcept {
+  CUstream stream = nullptr;
+  auto made = call("cuStreamCreate", [&] { return api_.stream_create(&stream, CU_STREAM_NON_BLOCKING); });
+  if (!made) return made.error();
+  return stream;
+}
+
+result<void> cuda_backend::destroy_stream(stream_handle stream) noexcept {
+  return call("cuStreamDestroy", [&] { return api_.stream_destroy(stream); });
+}
+
 result<std::uint64_t> cuda_backend::identify(stream_handle stream) noexcept {
   if (const errc gone = process_state(); gone != errc::ok) return error{.code = gone, .what = "cuStreamGetId"};
   // The special handles mean a stream of the current context, so it has to be ours. No capture minds this call.

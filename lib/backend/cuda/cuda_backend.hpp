@@ -30,6 +30,8 @@ class cuda_backend final : public backend {
   result<void> deallocate_direct(void*) noexcept override;
 
   stream_handle own_stream() noexcept override { return own_stream_; }
+  result<stream_handle> create_stream() noexcept override;
+  result<void> destroy_stream(stream_handle) noexcept override;
   result<std::uint64_t> identify(stream_handle) noexcept override;
   result<stream_identity> examine(stream_handle) noexcept override;
   result<bool> is_idle(stream_handle) noexcept override;
