@@ -49,21 +49,14 @@ TEST_CASE("cuda errors: the driver's numbers are the runtime's") {
   CHECK(e.message().find("cuEventQuery") != std::string::npos);
 }
 
-TEST_CASE("no device: said so, and the runtime's last error is left clean") {
+// Without a driver the runtime's last error always reads as that, so there is nothing to be seen of it here.
+TEST_CASE("no device: said so, with the runtime's reason") {
   const auto count = cuda_device_count();
   if (count) SKIP("there is a device");
   CHECK(count.error().code == errc::no_cuda_device);
+  CHECK(count.error().native_code != 0);
   CHECK(make_cuda_backend(0).error().code == errc::no_cuda_device);
   CHECK(cuda_stream_device(legacy_stream()).error().code == errc::no_cuda_device);
-  CHECK(cudaPeekAtLastError() == cudaSuccess);
-}
-
-TEST_CASE("no device: an error of the caller's that waits is not taken away") {
-  if (cuda_device_count()) SKIP("there is a device");
-  int count = 0;
-  REQUIRE(cudaGetDeviceCount(&count) != cudaSuccess);
-  CHECK(cuda_device_count().error().code == errc::no_cuda_device);
-  CHECK(cudaGetLastError() != cudaSuccess);
 }
 
 }  // namespace

@@ -52,7 +52,7 @@ result<CUmemoryPool> make_native_pool(const device& opened, const cuda_backend_o
     return api.pool_set_attribute(pool, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &threshold);
   });
   if (set) return pool;
-  (void)api.pool_destroy(pool);
+  (void)call_driver(api, opened.context, "cuMemPoolDestroy", [&] { return api.pool_destroy(pool); });
   return set.error();
 }
 
@@ -75,7 +75,8 @@ result<std::unique_ptr<backend>> make(int ordinal, const cuda_backend_options& o
   if (!stream) return stream.error();
   const auto pool = make_native_pool(*opened, options);
   if (!pool) {
-    (void)opened->api->stream_destroy(*stream);
+    const driver_api& api = *opened->api;
+    (void)call_driver(api, opened->context, "cuStreamDestroy", [&] { return api.stream_destroy(*stream); });
     return pool.error();
   }
   std::unique_ptr<backend> made(
