@@ -16,6 +16,7 @@
 #include "trace_input.hpp"
 #include "trace_statistics.hpp"
 #include "units.hpp"
+#include "weir/version.hpp"
 
 namespace weir::cli {
 

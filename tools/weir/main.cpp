@@ -14,6 +14,8 @@
 #include "exit_code.hpp"
 #include "inspect.hpp"
 #include "progress.hpp"
+#include "replay.hpp"
+#include "weir/version.hpp"
 
 namespace cli = weir::cli;
 
@@ -49,6 +51,7 @@ int parse_and_run(int argc, char** argv) {
   int exit_code = cli::fine;
   cli::setup_convert(app, exit_code);
   cli::setup_inspect(app, exit_code);
+  cli::setup_replay(app, exit_code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

@@ -34,7 +34,16 @@ void progress::update(std::uint64_t done) {
 void progress::draw(std::uint64_t done) {
   const std::string amount = total_ == 0 ? human_bytes(done) + " read"
                                          : std::to_string(100 * (done / 1024) / (total_ / 1024 + 1)) + " %";
-  std::fprintf(stderr, "\r\033[K%s: %s", what_.c_str(), amount.c_str());
+  show(what_ + ": " + amount);
+}
+
+void progress::say(std::string what) {
+  what_ = std::move(what);
+  if (on_terminal_) show(what_ + " …");
+}
+
+void progress::show(const std::string& line) {
+  std::fprintf(stderr, "\r\033[K%s", line.c_str());
   std::fflush(stderr);
   drawn_ = true;
   shown = this;

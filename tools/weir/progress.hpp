@@ -19,11 +19,14 @@ class progress {
 
   // Cheap enough for every few thousand events; draws ten times a second.
   void update(std::uint64_t done);
+  // Another thing is being done: shown at once, in place of how far the last one is.
+  void say(std::string what);
   // Takes the line away, so that a message can stand there.
   void clear();
 
  private:
   void draw(std::uint64_t done);
+  void show(const std::string& line);
 
   std::string what_;
   std::uint64_t total_;

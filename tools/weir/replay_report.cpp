@@ -3,12 +3,14 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdarg>
 #include <cstdio>
 #include <utility>
 
-#include "byte_size.hpp"
+#include "json.hpp"
 #include "text_table.hpp"
+#include "units.hpp"
 #include "weir/version.hpp"
 
 namespace weir::cli {
@@ -26,24 +28,8 @@ __attribute__((format(printf, 1, 2))) std::string print(const char* format, ...)
   return text.data();
 }
 
-// 273,730
-std::string count(std::uint64_t value) {
-  std::string text = std::to_string(value);
-  for (std::size_t at = text.size(); at > 3;) text.insert(at -= 3, ",");
-  return text;
-}
-
-// Three digits and the unit that fits: "9.5 ns", "1.04 µs", "167 µs".
-std::string duration(double ns) {
-  static constexpr std::array units{"ns", "µs", "ms", "s"};
-  std::size_t unit = 0;
-  for (; ns >= 999.5 && unit + 1 < units.size(); ++unit) ns /= 1000;
-  const int decimals = ns >= 99.95 || (unit == 0 && ns >= 9.95) ? 0 : unit > 0 && ns < 9.995 ? 2 : 1;
-  return print("%.*f %s", decimals, ns, units[unit]);
-}
-
 // Rounded down, so that 100 % means all of them.
-std::string percent(double share) { return print("%.2f %%", static_cast<double>(static_cast<int>(share * 1e4)) / 100); }
+std::string share(double value) { return human_share(std::floor(value * 1e4) / 1e4); }
 
 bool has_caches(const replay_figures& run) { return run.allocator == "weir"; }
 
@@ -77,15 +63,15 @@ std::string footprint_table(const std::vector<replay_figures>& runs) {
                     {"hit"},
                     {"native calls"}});
   add_rows(table, runs, [](const replay_figures& run) {
-    return std::vector<std::string>{count(run.operations),
-                                    count(run.failed),
-                                    format_bytes(run.peak_live_bytes),
-                                    format_bytes(run.peak_reserved_bytes),
+    return std::vector<std::string>{human_count(run.operations),
+                                    human_count(run.failed),
+                                    human_bytes(run.peak_live_bytes),
+                                    human_bytes(run.peak_reserved_bytes),
                                     print("%.3f", run.reserved_over_live()),
-                                    duration(run.host_ms * 1e6),
-                                    has_caches(run) ? percent(run.cached_rate) : none,
-                                    has_caches(run) ? percent(run.hit_rate) : none,
-                                    count(run.native_calls.total())};
+                                    human_ns(run.host_ms * 1e6),
+                                    has_caches(run) ? share(run.cached_rate) : none,
+                                    has_caches(run) ? share(run.hit_rate) : none,
+                                    human_count(run.native_calls.total())};
   });
   return table.format();
 }
@@ -98,7 +84,7 @@ std::string latency_table(const std::vector<replay_figures>& runs) {
   add_rows(table, runs, [](const replay_figures& run) {
     std::vector<std::string> cells;
     for (const latency_figures* call : {&run.allocate_ns, &run.deallocate_ns})
-      for (double ns : {call->p50, call->p90, call->p99, call->p999, call->max}) cells.push_back(duration(ns));
+      for (double ns : {call->p50, call->p90, call->p99, call->p999, call->max}) cells.push_back(human_ns(ns));
     return cells;
   });
   return table.format();
@@ -118,8 +104,8 @@ std::string times(double factor) {
 
 std::string comparison(const replay_figures& ours, const replay_figures& native) {
   return print("%s, pass %u: weir took %s where the native pool took %s (%s), and held %.3f of peak live to its %.3f\n",
-               ours.trace.c_str(), ours.pass, duration(ours.host_ms * 1e6).c_str(),
-               duration(native.host_ms * 1e6).c_str(), times(native.host_ms / ours.host_ms).c_str(),
+               ours.trace.c_str(), ours.pass, human_ns(ours.host_ms * 1e6).c_str(),
+               human_ns(native.host_ms * 1e6).c_str(), times(native.host_ms / ours.host_ms).c_str(),
                ours.reserved_over_live(), native.reserved_over_live());
 }
 
@@ -135,46 +121,34 @@ std::string comparisons(const std::vector<replay_figures>& runs) {
   return text;
 }
 
-std::string quoted(const std::string& text) {
-  std::string json = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\')
-      (json += '\\') += c;
-    else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
-      json += print("\\u%04x", static_cast<unsigned>(c));
-    else
-      json += c;
-  }
-  return json + '"';
+void write(json& out, const char* name, const latency_figures& call) {
+  out.key(name).begin_object();
+  out.member("p50", call.p50).member("p90", call.p90).member("p99", call.p99).member("p999", call.p999);
+  out.member("max", call.max).end_object();
 }
 
-std::string json_of(const latency_figures& call) {
-  return print(R"({"p50": %.1f, "p90": %.1f, "p99": %.1f, "p999": %.1f, "max": %.1f})", call.p50, call.p90, call.p99,
-               call.p999, call.max);
+void write(json& out, const native_call_figures& calls) {
+  out.key("native_calls").begin_object();
+  out.member("allocate", calls.allocate).member("deallocate", calls.deallocate);
+  out.member("grow", calls.grow).member("trim", calls.trim).end_object();
 }
 
-std::string json_of(const native_call_figures& calls) {
-  return print(R"({"allocate": %llu, "deallocate": %llu, "grow": %llu, "trim": %llu})",
-               static_cast<unsigned long long>(calls.allocate), static_cast<unsigned long long>(calls.deallocate),
-               static_cast<unsigned long long>(calls.grow), static_cast<unsigned long long>(calls.trim));
-}
-
-std::string json_of(const replay_figures& run) {
-  return "{\"trace\": " + quoted(run.trace) + ", \"allocator\": " + quoted(run.allocator) +
-         ", \"pass\": " + std::to_string(run.pass) + ", \"operations\": " + std::to_string(run.operations) +
-         ", \"failed\": " + std::to_string(run.failed) +
-         ", \"peak_live_bytes\": " + std::to_string(run.peak_live_bytes) +
-         ", \"peak_reserved_bytes\": " + std::to_string(run.peak_reserved_bytes) +
-         ", \"reserved_over_live\": " + print("%.6f", run.reserved_over_live()) +
-         ", \"host_ms\": " + print("%.6f", run.host_ms) + ", \"allocate_ns\": " + json_of(run.allocate_ns) +
-         ", \"deallocate_ns\": " + json_of(run.deallocate_ns) + ", \"cached_rate\": " + print("%.6f", run.cached_rate) +
-         ", \"hit_rate\": " + print("%.6f", run.hit_rate) + ", \"clock\": " +
-         (run.is_modelled ? "\"modelled\"" : "\"measured\"") + ", \"native_calls\": " + json_of(run.native_calls) +
-         ", \"waits_inserted\": " + std::to_string(run.waits_inserted) + "}";
+void write(json& out, const replay_figures& run) {
+  out.begin_object();
+  out.member("trace", run.trace).member("allocator", run.allocator).member("pass", run.pass);
+  out.member("operations", run.operations).member("failed", run.failed);
+  out.member("peak_live_bytes", run.peak_live_bytes).member("peak_reserved_bytes", run.peak_reserved_bytes);
+  out.member("reserved_over_live", run.reserved_over_live()).member("host_ms", run.host_ms);
+  write(out, "allocate_ns", run.allocate_ns);
+  write(out, "deallocate_ns", run.deallocate_ns);
+  out.member("cached_rate", run.cached_rate).member("hit_rate", run.hit_rate);
+  out.member("clock", run.is_modelled ? "modelled" : "measured");
+  write(out, run.native_calls);
+  out.member("waits_inserted", run.waits_inserted).end_object();
 }
 
 std::string device_words(const replay_device& device) {
-  const std::string bytes = format_bytes(device.bytes_total());
+  const std::string bytes = human_bytes(device.bytes_total());
   if (!device.is_simulated()) return device.name() + " (" + bytes + ")";
   return "the simulated device (" + bytes + (device.choice().empty() ? "" : "; " + device.choice()) + ")";
 }
@@ -183,12 +157,11 @@ std::string device_words(const replay_device& device) {
 
 std::string format_replay_heading(const replay_report& report) {
   std::string text = std::string("weir ") + version() + " on " + device_words(report.device);
-  if (report.bytes_max) text += ", limited to " + format_bytes(report.bytes_max);
+  if (report.bytes_max) text += ", limited to " + human_bytes(report.bytes_max);
   text += report.device.is_simulated() ? "; host times are measured host work plus modelled native calls\n"
                                        : "; host times are measured\n";
-  return text + "the timer (" + report.clock.name() + ") adds up to " +
-         duration(static_cast<double>(report.clock.floor_picoseconds()) / 1000) +
-         " to each call: its floor, measured and not subtracted\n";
+  return text + "timer floor: " + human_ns(static_cast<double>(report.clock.floor_picoseconds()) / 1000) + " a call (" +
+         report.clock.name() + "), measured, and part of every time below\n";
 }
 
 std::string format_replay_tables(const replay_report& report) {
@@ -198,13 +171,14 @@ std::string format_replay_tables(const replay_report& report) {
 }
 
 std::string format_replay_json(const replay_report& report) {
-  std::string text = "{\"weir\": " + quoted(version()) + ",\n \"device\": {\"kind\": " + quoted(report.device.kind()) +
-                     ", \"name\": " + quoted(report.device.name()) +
-                     ", \"bytes_total\": " + std::to_string(report.device.bytes_total()) + "},\n \"timer_floor_ns\": " +
-                     print("%.1f", static_cast<double>(report.clock.floor_picoseconds()) / 1000) + ",\n \"runs\": [";
-  const char* separator = "\n  ";
-  for (const replay_figures& run : report.runs) text += std::exchange(separator, ",\n  ") + json_of(run);
-  return text + "\n ]}\n";
+  json out;
+  out.begin_object().member("weir", version());
+  out.key("device").begin_object().member("kind", report.device.kind()).member("name", report.device.name());
+  out.member("bytes_total", report.device.bytes_total()).end_object();
+  out.member("timer_floor_ns", static_cast<double>(report.clock.floor_picoseconds()) / 1000);
+  out.key("runs").begin_array();
+  for (const replay_figures& run : report.runs) write(out, run);
+  return out.end_array().end_object().text() + '\n';
 }
 
 }  // namespace weir::cli

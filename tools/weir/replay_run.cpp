@@ -60,7 +60,7 @@ class replayer {
       return std::move(done).error();
     std::vector<replay_figures> passes;
     for (unsigned pass = 1; pass <= request_.passes; ++pass) {
-      if (request_.progress) request_.progress(pass);
+      if (request_.before_pass) request_.before_pass(pass);
       auto figures = run_pass(pass);
       if (!figures) return std::move(figures).error();
       passes.push_back(std::move(*figures));

@@ -27,8 +27,8 @@ struct replay_request {
   const replay_clock& clock;
   unsigned passes = 2;
   std::size_t bytes_max = 0;  // 0: no limit but the device
-  // Told before each pass, counted from 1.
-  std::function<void(unsigned pass)> progress{};
+  // Told of each pass, counted from 1.
+  std::function<void(unsigned pass)> before_pass{};
 };
 
 // The figures of each pass. An allocation that finds no room is counted as failed and its free skipped; any other
