@@ -128,6 +128,19 @@ TEST_CASE("stream: it has an identity, an ordinary kind and a device") {
   CHECK(must(s.target().identify(s.target().own_stream())) != first.id);
 }
 
+TEST_CASE("stream: one made by the backend is ordinary, its own, and serves until it is destroyed") {
+  scene s;
+  const stream_handle stream = must(s.target().create_stream());
+  const stream_handle second = must(s.target().create_stream());
+  CHECK(stream != second);
+  const auto whole = must(s.target().examine(stream));
+  CHECK(whole.kind == stream_kind::ordinary);
+  CHECK(whole.id != must(s.target().identify(second)));
+  s.allocate(MiB, stream);
+  must(s.target().destroy_stream(stream));
+  must(s.target().destroy_stream(second));
+}
+
 TEST_CASE("stream: an identity never comes back, though a handle may") {
   scene s;
   std::set<std::uint64_t> ids;

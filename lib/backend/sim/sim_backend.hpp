@@ -27,6 +27,8 @@ class sim_backend final : public backend {
   result<void*> allocate_direct(std::size_t bytes) noexcept override;
   result<void> deallocate_direct(void* pointer) noexcept override;
   stream_handle own_stream() noexcept override { return own_stream_; }
+  result<stream_handle> create_stream() noexcept override;
+  result<void> destroy_stream(stream_handle) noexcept override;
   result<std::uint64_t> identify(stream_handle) noexcept override;
   result<stream_identity> examine(stream_handle) noexcept override;
   result<bool> is_idle(stream_handle) noexcept override;

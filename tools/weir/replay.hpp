@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// weir replay: what a trace costs and holds with each allocator.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+namespace CLI {
+class App;
+}
+
+namespace weir::cli {
+
+struct replay_options {
+  std::vector<std::string> traces;
+  std::string device;  // "sim", "cuda", "cuda:N", or empty: the first GPU, else the simulated device
+  std::vector<std::string> allocators{"weir", "native"};
+  unsigned passes = 2;
+  std::size_t bytes_max = 0;  // 0: no limit but the device
+  std::size_t sim_bytes = std::size_t{140} << 30;
+  std::string json;  // a file, "-" for stdout in place of the tables, or empty
+  bool allow_truncated = false;
+};
+
+void setup_replay(CLI::App&, int& exit_code);
+int run_replay(const replay_options&);
+
+}  // namespace weir::cli

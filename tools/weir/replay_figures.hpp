@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What one pass of one allocator over one trace came to: the numbers of the table and of the JSON.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace weir::cli {
+
+// Of one kind of call, in nanoseconds.
+struct latency_figures {
+  double p50 = 0, p90 = 0, p99 = 0, p999 = 0, max = 0;
+};
+
+struct native_call_figures {
+  std::uint64_t allocate = 0, deallocate = 0, grow = 0, trim = 0;
+  std::uint64_t total() const noexcept { return allocate + deallocate + trim; }
+};
+
+struct replay_figures {
+  std::string trace;
+  std::string allocator;
+  unsigned pass = 1;
+  std::uint64_t operations = 0;  // calls made: allocations, failed ones too, and frees
+  std::uint64_t failed = 0;      // allocations answered with out of memory
+  std::size_t peak_live_bytes = 0;      // largest sum of requested bytes
+  std::size_t peak_reserved_bytes = 0;  // the native pool's high mark in this pass, plus the peak of direct bytes
+  double host_ms = 0;
+  latency_figures allocate_ns{};
+  latency_figures deallocate_ns{};
+  double cached_rate = 0;
+  double hit_rate = 0;
+  bool is_modelled = false;
+  native_call_figures native_calls{};
+  std::uint64_t waits_inserted = 0;
+
+  double reserved_over_live() const noexcept {
+    return peak_live_bytes ? static_cast<double>(peak_reserved_bytes) / static_cast<double>(peak_live_bytes) : 0;
+  }
+};
+
+}  // namespace weir::cli

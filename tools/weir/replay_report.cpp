@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "replay_report.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdarg>
+#include <cstdio>
+#include <utility>
+
+#include "json.hpp"
+#include "text_table.hpp"
+#include "units.hpp"
+#include "weir/version.hpp"
+
+namespace weir::cli {
+namespace {
+
+using side = text_table::side;
+constexpr const char* none = "–";
+
+__attribute__((format(printf, 1, 2))) std::string print(const char* format, ...) {
+  std::array<char, 512> text{};
+  std::va_list arguments;
+  va_start(arguments, format);
+  std::vsnprintf(text.data(), text.size(), format, arguments);
+  va_end(arguments);
+  return text.data();
+}
+
+// Rounded down, so that 100 % means all of them.
+std::string share(double value) { return human_share(std::floor(value * 1e4) / 1e4); }
+
+bool has_caches(const replay_figures& run) { return run.allocator == "weir"; }
+
+// A heading a trace; its rows name an allocator once.
+template <class Cells>
+void add_rows(text_table& table, const std::vector<replay_figures>& runs, Cells cells) {
+  std::string trace, allocator;
+  for (const replay_figures& run : runs) {
+    if (const bool is_first = trace.empty(); trace != run.trace) {
+      if (!is_first) table.add_heading("");
+      table.add_heading(trace = run.trace);
+      allocator.clear();
+    }
+    const bool is_named = std::exchange(allocator, run.allocator) == run.allocator;
+    std::vector<std::string> row{is_named ? "" : "  " + allocator, std::to_string(run.pass)};
+    for (std::string& cell : cells(run)) row.push_back(std::move(cell));
+    table.add(std::move(row));
+  }
+}
+
+std::string footprint_table(const std::vector<replay_figures>& runs) {
+  text_table table({{"  allocator", side::left},
+                    {"pass"},
+                    {"operations"},
+                    {"failed"},
+                    {"peak live"},
+                    {"reserved"},
+                    {"ratio"},
+                    {"host time"},
+                    {"cached"},
+                    {"hit"},
+                    {"native calls"}});
+  add_rows(table, runs, [](const replay_figures& run) {
+    return std::vector<std::string>{human_count(run.operations),
+                                    human_count(run.failed),
+                                    human_bytes(run.peak_live_bytes),
+                                    human_bytes(run.peak_reserved_bytes),
+                                    print("%.3f", run.reserved_over_live()),
+                                    human_ns(run.host_ms * 1e6),
+                                    has_caches(run) ? share(run.cached_rate) : none,
+                                    has_caches(run) ? share(run.hit_rate) : none,
+                                    human_count(run.native_calls.total())};
+  });
+  return table.format();
+}
+
+std::string latency_table(const std::vector<replay_figures>& runs) {
+  std::vector<text_table::column> columns{{"  allocator", side::left}, {"pass"}};
+  for (const char* call : {"allocate", "deallocate"})
+    for (const char* title : {"p50", "p90", "p99", "p99.9", "max"}) columns.push_back({title, side::right, call});
+  text_table table(std::move(columns));
+  add_rows(table, runs, [](const replay_figures& run) {
+    std::vector<std::string> cells;
+    for (const latency_figures* call : {&run.allocate_ns, &run.deallocate_ns})
+      for (double ns : {call->p50, call->p90, call->p99, call->p999, call->max}) cells.push_back(human_ns(ns));
+    return cells;
+  });
+  return table.format();
+}
+
+const replay_figures* last_pass(const std::vector<replay_figures>& runs, const std::string& trace,
+                                const std::string& allocator) {
+  const auto at = std::find_if(runs.rbegin(), runs.rend(), [&](const replay_figures& run) {
+    return run.trace == trace && run.allocator == allocator;
+  });
+  return at == runs.rend() ? nullptr : &*at;
+}
+
+std::string times(double factor) {
+  return factor >= 1 ? print("%.*f times less", factor < 10 ? 1 : 0, factor) : print("%.1f times more", 1 / factor);
+}
+
+std::string comparison(const replay_figures& ours, const replay_figures& native) {
+  return print("%s, pass %u: weir took %s where the native pool took %s (%s), and held %.3f of peak live to its %.3f\n",
+               ours.trace.c_str(), ours.pass, human_ns(ours.host_ms * 1e6).c_str(),
+               human_ns(native.host_ms * 1e6).c_str(), times(native.host_ms / ours.host_ms).c_str(),
+               ours.reserved_over_live(), native.reserved_over_live());
+}
+
+std::string comparisons(const std::vector<replay_figures>& runs) {
+  std::string text;
+  std::string trace;
+  for (const replay_figures& run : runs) {
+    if (std::exchange(trace, run.trace) == run.trace) continue;
+    const auto* ours = last_pass(runs, run.trace, "weir");
+    const auto* native = last_pass(runs, run.trace, "native");
+    if (ours && native && ours->host_ms > 0) text += comparison(*ours, *native);
+  }
+  return text;
+}
+
+void write(json& out, const char* name, const latency_figures& call) {
+  out.key(name).begin_object();
+  out.member("p50", call.p50).member("p90", call.p90).member("p99", call.p99).member("p999", call.p999);
+  out.member("max", call.max).end_object();
+}
+
+void write(json& out, const native_call_figures& calls) {
+  out.key("native_calls").begin_object();
+  out.member("allocate", calls.allocate).member("deallocate", calls.deallocate);
+  out.member("grow", calls.grow).member("trim", calls.trim).end_object();
+}
+
+void write(json& out, const replay_figures& run) {
+  out.begin_object();
+  out.member("trace", run.trace).member("allocator", run.allocator).member("pass", run.pass);
+  out.member("operations", run.operations).member("failed", run.failed);
+  out.member("peak_live_bytes", run.peak_live_bytes).member("peak_reserved_bytes", run.peak_reserved_bytes);
+  out.member("reserved_over_live", run.reserved_over_live()).member("host_ms", run.host_ms);
+  write(out, "allocate_ns", run.allocate_ns);
+  write(out, "deallocate_ns", run.deallocate_ns);
+  out.member("cached_rate", run.cached_rate).member("hit_rate", run.hit_rate);
+  out.member("clock", run.is_modelled ? "modelled" : "measured");
+  write(out, run.native_calls);
+  out.member("waits_inserted", run.waits_inserted).end_object();
+}
+
+std::string device_words(const replay_device& device) {
+  const std::string bytes = human_bytes(device.bytes_total());
+  if (!device.is_simulated()) return device.name() + " (" + bytes + ")";
+  return "the simulated device (" + bytes + (device.choice().empty() ? "" : "; " + device.choice()) + ")";
+}
+
+}  // namespace
+
+std::string format_replay_heading(const replay_report& report) {
+  std::string text = std::string("weir ") + version() + " on " + device_words(report.device);
+  if (report.bytes_max) text += ", limited to " + human_bytes(report.bytes_max);
+  text += report.device.is_simulated() ? "; host times are measured host work plus modelled native calls\n"
+                                       : "; host times are measured\n";
+  return text + "timer floor: " + human_ns(static_cast<double>(report.clock.floor_picoseconds()) / 1000) + " a call (" +
+         report.clock.name() + "), measured, and part of every time below\n";
+}
+
+std::string format_replay_tables(const replay_report& report) {
+  std::string text = footprint_table(report.runs) + '\n' + latency_table(report.runs);
+  if (const std::string compared = comparisons(report.runs); !compared.empty()) text += '\n' + compared;
+  return text;
+}
+
+std::string format_replay_json(const replay_report& report) {
+  json out;
+  out.begin_object().member("weir", version());
+  out.key("device").begin_object().member("kind", report.device.kind()).member("name", report.device.name());
+  out.member("bytes_total", report.device.bytes_total()).end_object();
+  out.member("timer_floor_ns", static_cast<double>(report.clock.floor_picoseconds()) / 1000);
+  out.key("runs").begin_array();
+  for (const replay_figures& run : report.runs) write(out, run);
+  return out.end_array().end_object().text() + '\n';
+}
+
+}  // namespace weir::cli

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "replay_run.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <utility>
+
+#include "log_histogram.hpp"
+#include "replay_allocators.hpp"
+
+namespace weir::cli {
+namespace {
+
+constexpr std::array kinds{replay_allocator_kind::weir, replay_allocator_kind::native, replay_allocator_kind::direct};
+
+// A running sum and the largest it has been.
+struct watermark {
+  std::size_t now = 0;
+  std::size_t high = 0;
+  void add(std::size_t bytes) noexcept { high = std::max(high, now += bytes); }
+};
+
+// Of one kind of call, in picoseconds.
+struct call_times {
+  log_histogram histogram;
+  std::uint64_t total = 0;
+  void add(std::uint64_t ps) {
+    histogram.add(ps);
+    total += ps;
+  }
+};
+
+// What is counted while a pass runs.
+struct pass_counts {
+  call_times allocate;
+  call_times deallocate;
+  std::uint64_t failed = 0;
+  watermark live;
+  watermark direct;
+};
+
+latency_figures figures_of(const log_histogram& times) {
+  const auto ns = [](std::uint64_t ps) { return static_cast<double>(ps) / 1000; };
+  return {.p50 = ns(times.percentile(0.5)),
+          .p90 = ns(times.percentile(0.9)),
+          .p99 = ns(times.percentile(0.99)),
+          .p999 = ns(times.percentile(0.999)),
+          .max = ns(times.max())};
+}
+
+template <class Allocator>
+class replayer {
+ public:
+  explicit replayer(const replay_request& request) : request_(request), blocks_(request.script.slot_count) {}
+
+  result<std::vector<replay_figures>> run() {
+    const auto& script = request_.script;
+    if (auto done = allocator_.open(request_.device, request_.bytes_max, script.stream_count); !done)
+      return std::move(done).error();
+    std::vector<replay_figures> passes;
+    for (unsigned pass = 1; pass <= request_.passes; ++pass) {
+      if (request_.before_pass) request_.before_pass(pass);
+      auto figures = run_pass(pass);
+      if (!figures) return std::move(figures).error();
+      passes.push_back(std::move(*figures));
+    }
+    return passes;
+  }
+
+ private:
+  // One call: real time, and what the model adds to it where costs are modelled.
+  class stopwatch {
+   public:
+    explicit stopwatch(const replayer& owner) noexcept
+        : owner_(owner), adjustment_ns_(owner.allocator_.clock_adjustment_ns()), begin_(owner.request_.clock.start()) {}
+    std::uint64_t elapsed_ps() const noexcept {
+      const replay_clock& clock = owner_.request_.clock;
+      const auto real_ps = static_cast<std::int64_t>(clock.picoseconds(clock.stop() - begin_));
+      const std::int64_t added_ns = owner_.allocator_.clock_adjustment_ns() - adjustment_ns_;
+      return static_cast<std::uint64_t>(std::max<std::int64_t>(real_ps + added_ns * 1000, 0));
+    }
+
+   private:
+    const replayer& owner_;
+    std::int64_t adjustment_ns_;
+    std::uint64_t begin_;
+  };
+
+  result<replay_figures> run_pass(unsigned pass) {
+    counts_ = {};
+    if (auto done = allocator_.reset_reserved_high(); !done) return std::move(done).error();
+    allocator_.begin_pass();
+    for (const replay_op& op : request_.script.ops)
+      if (auto done = step(op); !done) return std::move(done).error();
+    auto reserved = allocator_.reserved_high();
+    if (!reserved) return std::move(reserved).error();
+    replay_figures figures = sum_up(pass, *reserved);
+    allocator_.end_pass(figures);
+    if (auto done = free_left_over(); !done) return std::move(done).error();
+    return figures;
+  }
+
+  result<void> step(const replay_op& op) {
+    switch (op.kind) {
+      case replay_kind::allocate:
+        return allocate(op);
+      case replay_kind::deallocate:
+        return deallocate(op);
+      case replay_kind::record_use:
+        return blocks_[op.slot] ? allocator_.record_use(blocks_[op.slot], op.stream) : result<void>{};
+      case replay_kind::wait:
+        return allocator_.order(op.slot, op.stream);
+    }
+    return {};
+  }
+
+  result<void> allocate(const replay_op& op) {
+    const stopwatch watch(*this);
+    void* const block = allocator_.allocate(op);
+    const std::uint64_t ps = watch.elapsed_ps();
+    blocks_[op.slot] = block;
+    counts_.allocate.add(ps);
+    if (!block) return count_failure();
+    counts_.live.add(op.bytes);
+    if (is_direct(op)) counts_.direct.add(op.bytes);
+    allocator_.observe(op, ps);
+    return {};
+  }
+
+  result<void> deallocate(const replay_op& op) {
+    void* const block = std::exchange(blocks_[op.slot], nullptr);
+    if (!block) return {};
+    const stopwatch watch(*this);
+    allocator_.deallocate(block, op);
+    counts_.deallocate.add(watch.elapsed_ps());
+    counts_.live.now -= op.bytes;
+    if (is_direct(op)) counts_.direct.now -= op.bytes;
+    return take_failure();
+  }
+
+  // Null is an answer too: to zero bytes.
+  result<void> count_failure() {
+    auto why = allocator_.take_failure();
+    if (!why) return {};
+    if (why->code != errc::out_of_memory) return std::move(*why);
+    ++counts_.failed;
+    return {};
+  }
+  result<void> take_failure() {
+    auto why = allocator_.take_failure();
+    return why ? result<void>(std::move(*why)) : result<void>{};
+  }
+
+  static bool is_direct(const replay_op& op) noexcept { return Allocator::is_all_direct || op.is_direct; }
+
+  // Then waits, so that the next pass finds all of it free.
+  result<void> free_left_over() {
+    for (const replay_op& op : request_.script.left_over)
+      if (void* block = std::exchange(blocks_[op.slot], nullptr)) allocator_.deallocate(block, op);
+    if (auto done = take_failure(); !done) return done;
+    return allocator_.synchronize();
+  }
+
+  replay_figures sum_up(unsigned pass, std::size_t reserved) const {
+    const log_histogram& allocated = counts_.allocate.histogram;
+    const log_histogram& freed = counts_.deallocate.histogram;
+    return {.trace = request_.script.name,
+            .allocator = Allocator::name,
+            .pass = pass,
+            .operations = allocated.count() + freed.count(),
+            .failed = counts_.failed,
+            .peak_live_bytes = counts_.live.high,
+            .peak_reserved_bytes = reserved + counts_.direct.high,
+            .host_ms = static_cast<double>(counts_.allocate.total + counts_.deallocate.total) / 1e9,
+            .allocate_ns = figures_of(allocated),
+            .deallocate_ns = figures_of(freed),
+            .is_modelled = allocator_.is_modelled(),
+            .native_calls = {.allocate = allocated.count(), .deallocate = freed.count()}};
+  }
+
+  const replay_request& request_;
+  std::vector<void*> blocks_;  // by slot; null where nothing lives
+  Allocator allocator_;
+  pass_counts counts_;
+};
+
+}  // namespace
+
+const char* to_string(replay_allocator_kind kind) noexcept {
+  switch (kind) {
+    case replay_allocator_kind::weir:
+      return weir_allocator::name;
+    case replay_allocator_kind::native:
+      return native_allocator::name;
+    case replay_allocator_kind::direct:
+      return direct_allocator::name;
+  }
+  return "";
+}
+
+std::optional<replay_allocator_kind> find_replay_allocator(std::string_view name) noexcept {
+  const auto at = std::find_if(kinds.begin(), kinds.end(), [&](auto kind) { return name == to_string(kind); });
+  return at == kinds.end() ? std::nullopt : std::optional(*at);
+}
+
+result<std::vector<replay_figures>> replay(replay_allocator_kind kind, const replay_request& request) {
+  switch (kind) {
+    case replay_allocator_kind::weir:
+      return replayer<weir_allocator>(request).run();
+    case replay_allocator_kind::native:
+      return replayer<native_allocator>(request).run();
+    case replay_allocator_kind::direct:
+      return replayer<direct_allocator>(request).run();
+  }
+  return error{.code = errc::invalid_argument, .what = "allocator"};
+}
+
+}  // namespace weir::cli

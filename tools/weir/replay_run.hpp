@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Replays one script through one allocator, single-threaded and in the script's order, as many passes as asked for. The
+// allocator is made afresh and kept between the passes. Blocks that a pass leaves live are freed after it, outside
+// what is counted; their memory stays with the allocator.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "replay_clock.hpp"
+#include "replay_device.hpp"
+#include "replay_figures.hpp"
+#include "replay_script.hpp"
+
+namespace weir::cli {
+
+enum class replay_allocator_kind { weir, native, direct };
+const char* to_string(replay_allocator_kind) noexcept;
+std::optional<replay_allocator_kind> find_replay_allocator(std::string_view name) noexcept;
+
+struct replay_request {
+  const replay_script& script;
+  const replay_device& device;
+  const replay_clock& clock;
+  unsigned passes = 2;
+  std::size_t bytes_max = 0;  // 0: no limit but the device
+  // Told of each pass, counted from 1.
+  std::function<void(unsigned pass)> before_pass{};
+};
+
+// The figures of each pass. An allocation that finds no room is counted as failed and its free skipped; any other
+// error ends the replay.
+result<std::vector<replay_figures>> replay(replay_allocator_kind, const replay_request&);
+
+}  // namespace weir::cli

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "replay_script.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <optional>
+#include <unordered_map>
+#include <utility>
+
+#include "exit_code.hpp"
+
+namespace weir::cli {
+namespace {
+
+using trace::record;
+using trace::record_kind;
+
+// A stream is an object of the driver: a program has tens, a broken file thousands.
+constexpr std::size_t stream_count_max = 4096;
+// 4 GiB of operations.
+constexpr std::size_t op_count_max = std::size_t{1} << 28;
+
+class script_builder {
+ public:
+  using refusal = std::optional<std::string>;
+
+  explicit script_builder(std::string name) { script_.name = std::move(name); }
+
+  // What is wrong with the record, or nothing.
+  refusal add(const record& r, const trace::observation& seen) {
+    if (script_.ops.size() == op_count_max) return "more than 2^28 operations cannot be replayed";
+    switch (r.kind) {
+      case record_kind::live:
+      case record_kind::allocate:
+        return allocate(r, seen);
+      case record_kind::deallocate:
+        return refer(replay_kind::deallocate, r, seen);
+      case record_kind::use:
+        return refer(replay_kind::record_use, r, seen);
+      case record_kind::event:
+        event_streams_[r.id] = r.stream;
+        return std::nullopt;
+      case record_kind::wait:
+        return wait(r);
+      default:
+        return std::nullopt;
+    }
+  }
+
+  replay_script finish(std::uint64_t peak_live_bytes) && {
+    std::vector<block> live;
+    for (const block& b : blocks_)
+      if (b.is_live && !b.is_skipped) live.push_back(b);
+    std::sort(live.begin(), live.end(), [](const block& a, const block& b) { return a.born < b.born; });
+    for (const block& b : live) script_.left_over.push_back(b.release);
+    script_.slot_count = blocks_.size();
+    script_.stream_count = streams_.size();
+    script_.peak_live_bytes = peak_live_bytes;
+    return std::move(script_);
+  }
+
+ private:
+  // The block in a slot: the operation that would free it on the stream it was allocated on.
+  struct block {
+    replay_op release;
+    std::uint64_t born = 0;
+    bool is_live = false;
+    bool is_skipped = false;
+  };
+
+  refusal number_stream(std::uint32_t stream, std::uint16_t& number) {
+    const auto [at, is_new] = streams_.try_emplace(stream, static_cast<std::uint16_t>(streams_.size()));
+    if (is_new && streams_.size() > stream_count_max)
+      return "more than " + std::to_string(stream_count_max) + " streams cannot be replayed";
+    number = at->second;
+    return std::nullopt;
+  }
+
+  void push(const replay_op& op) {
+    script_.ops.push_back(op);
+    if (op.kind == replay_kind::allocate || op.kind == replay_kind::deallocate) ++script_.operations;
+  }
+
+  refusal allocate(const record& r, const trace::observation& seen) {
+    if (seen.slot >= blocks_.size()) blocks_.resize(seen.slot + 1);
+    block& b = blocks_[seen.slot];
+    replay_op op{.bytes = r.bytes, .slot = static_cast<std::uint32_t>(seen.slot), .kind = replay_kind::allocate};
+    if (auto why = number_stream(r.stream, op.stream)) return why;
+    op.alignment_log2 = static_cast<std::uint8_t>(std::countr_zero(std::max<std::uint64_t>(r.alignment, 256))) & 0x7f;
+    op.is_direct = r.memory == trace::memory_kind::direct;
+    b = {.release = op, .born = seen.block.born, .is_live = true, .is_skipped = r.memory > trace::memory_kind::native};
+    b.release.kind = replay_kind::deallocate;
+    if (b.is_skipped)
+      ++script_.skipped_blocks;
+    else
+      push(op);
+    return std::nullopt;
+  }
+
+  refusal refer(replay_kind kind, const record& r, const trace::observation& seen) {
+    if (seen.slot == trace::observation::no_slot) return std::nullopt;
+    block& b = blocks_[seen.slot];
+    replay_op op = b.release;
+    op.kind = kind;
+    if (auto why = number_stream(r.stream, op.stream)) return why;
+    if (kind == replay_kind::deallocate) b.is_live = false;
+    if (!b.is_skipped) push(op);
+    return std::nullopt;
+  }
+
+  refusal wait(const record& r) {
+    const auto event = event_streams_.find(r.id);
+    if (event == event_streams_.end()) return std::nullopt;  // never recorded, or lost: nothing to wait for
+    replay_op op{.kind = replay_kind::wait};
+    std::uint16_t earlier = 0;
+    if (auto why = number_stream(event->second, earlier)) return why;
+    if (auto why = number_stream(r.stream, op.stream)) return why;
+    op.slot = earlier;
+    push(op);
+    return std::nullopt;
+  }
+
+  replay_script script_;
+  std::vector<block> blocks_;
+  std::unordered_map<std::uint32_t, std::uint16_t> streams_;
+  std::unordered_map<std::uint64_t, std::uint32_t> event_streams_;
+};
+
+}  // namespace
+
+replay_script load_replay_script(const trace_input_options& options) {
+  trace_input in(options);
+  script_builder builder(trace_name(options.path));
+  while (in.next()) {
+    if (auto why = builder.add(in.record(), in.seen()))
+      throw bad_input(in.reader().refuse(trace::file_error_kind::limit, std::move(*why)).message());
+  }
+  return std::move(builder).finish(in.validator().peak_live_bytes());
+}
+
+}  // namespace weir::cli
