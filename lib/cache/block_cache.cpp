@@ -21,25 +21,28 @@ unsigned block_cache::capacity(core::size_class index) const noexcept {
   return static_cast<unsigned>(std::clamp<std::size_t>(bytes / core::class_bytes(index), 1, magazine_blocks_max));
 }
 
-void block_cache::give(core::size_class index, core::block b, std::vector<core::block>& overflow) {
+unsigned block_cache::give(core::size_class index, core::block b, core::block* overflow) {
+  static_assert(overflow_max == (magazine_blocks_max + 1 + 1) / 2);
   const std::lock_guard lock(mutex_);
   std::vector<core::block>& m = magazines_[index];
-  if (m.capacity() == 0) m.reserve(capacity(index));
+  if (m.capacity() == 0) m.reserve(capacity(index) + 1);
   b.state->store(core::life_cached, std::memory_order_relaxed);
   ++counters_.deallocations[index];
   m.push_back(b);
   bytes_ += core::class_bytes(index);
-  if (m.size() <= capacity(index) && bytes_ <= bytes_max_) return;
+  if (m.size() <= capacity(index) && bytes_ <= bytes_max_) return 0;
   const std::size_t out = (m.size() + 1) / 2;
-  overflow.assign(m.begin(), m.begin() + static_cast<std::ptrdiff_t>(out));
-  m.erase(m.begin(), m.begin() + static_cast<std::ptrdiff_t>(out));
+  const auto end = m.begin() + static_cast<std::ptrdiff_t>(out);
+  std::copy(m.begin(), end, overflow);
+  m.erase(m.begin(), end);
   bytes_ -= out * core::class_bytes(index);
+  return static_cast<unsigned>(out);
 }
 
 void block_cache::refill(core::size_class index, const core::block* blocks, unsigned count) {
   const std::lock_guard lock(mutex_);
   std::vector<core::block>& m = magazines_[index];
-  if (m.capacity() == 0) m.reserve(capacity(index));
+  if (m.capacity() == 0) m.reserve(capacity(index) + 1);
   for (unsigned i = 0; i < count; ++i) {
     blocks[i].state->store(core::life_cached, std::memory_order_relaxed);
     m.push_back(blocks[i]);
@@ -52,10 +55,10 @@ void block_cache::count_allocation(core::size_class index) noexcept {
   ++counters_.allocations[index];
 }
 
-void block_cache::empty(std::vector<held_block>& out) {
+void block_cache::empty(std::vector<core::block>& out) {
   const std::lock_guard lock(mutex_);
   for (unsigned index = 0; index < core::class_count; ++index) {
-    for (const core::block& b : magazines_[index]) out.push_back({b, static_cast<core::size_class>(index)});
+    out.insert(out.end(), magazines_[index].begin(), magazines_[index].end());
     magazines_[index].clear();
   }
   bytes_ = 0;

@@ -47,9 +47,10 @@ class block_cache {
     return b.pointer;
   }
 
-  // The owner: a block that was live. Afterwards `overflow` holds what no longer fits, oldest first: half a magazine,
-  // or the whole budget's worth of this class.
-  void give(core::size_class index, core::block b, std::vector<core::block>& overflow);
+  // The owner: a block that was live. Where it does not fit, the older half of its magazine leaves: how many, in
+  // `overflow`.
+  static constexpr unsigned overflow_max = 33;
+  unsigned give(core::size_class index, core::block b, core::block* overflow);
 
   // The owner, after a refill from the heap: `count` blocks join the magazine. `taken` counts one allocation that the
   // refill served besides.
@@ -58,12 +59,8 @@ class block_cache {
   // Counts a call that this thread's operation made past the cache.
   void count_allocation(core::size_class index) noexcept;
 
-  // Everything in here, to `out` with its class; the cache is empty afterwards.
-  struct held_block {
-    core::block block;
-    core::size_class index;
-  };
-  void empty(std::vector<held_block>& out);
+  // Everything in here, to `out`; the cache is empty afterwards.
+  void empty(std::vector<core::block>& out);
 
   // How many blocks of a class a refill brings, and a magazine keeps.
   unsigned refill_count(core::size_class index) const noexcept { return (capacity(index) + 1) / 2; }

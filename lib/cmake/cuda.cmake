@@ -29,6 +29,13 @@ if(WEIR_HAS_CUDA AND (WEIR_BUILD_TESTS OR WEIR_BUILD_EXAMPLES) AND NOT WEIR_SANI
     endif()
     enable_language(CUDA)
     set(CMAKE_CUDA_STANDARD 20)
+    # CMake 3.25.1 does not know that nvcc has C++20, and would fall back to 17 without a word.
+    if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)
+      set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+      set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
+      set(CMAKE_CUDA20_COMPILE_FEATURES cuda_std_20)
+      list(APPEND CMAKE_CUDA_COMPILE_FEATURES cuda_std_20)
+    endif()
     set(WEIR_HAS_NVCC ON)
   endif()
 endif()

@@ -20,6 +20,7 @@ stream_state::stream_state(core::stream_index i, stream_handle h, const stream_i
       thread(std::this_thread::get_id()),
       owner(pool),
       handle(h),
+      home(pool ? std::make_shared<stream_home>(*pool, *this) : nullptr),
       heap(i, store) {}
 
 void stream_state::join(core::ticket point) noexcept {

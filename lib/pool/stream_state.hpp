@@ -15,7 +15,7 @@
 #include <thread>
 #include <vector>
 
-#include "cache/block_cache.hpp"
+#include "cache/thread_table.hpp"
 #include "core/heap.hpp"
 #include "weir/backend.hpp"
 #include "weir/stream.hpp"
@@ -23,6 +23,21 @@
 namespace weir::detail {
 
 class pool_impl;
+class stream_state;
+
+// By which an exiting thread finds the pool of a cache, if that is still there.
+class stream_home final : public cache::cache_home {
+ public:
+  stream_home(pool_impl& pool, stream_state& stream) : pool_(&pool), stream_(&stream) {}
+  void thread_exits(cache::block_cache&) noexcept override;
+  // Returns when no thread is at it any more.
+  void detach() noexcept;
+
+ private:
+  std::mutex mutex_;
+  pool_impl* pool_;
+  stream_state* stream_;
+};
 
 class stream_state {
  public:
@@ -47,6 +62,7 @@ class stream_state {
   // Every epoch up to this has passed; only grows.
   std::atomic<core::epoch> passed{0};
   std::atomic<unsigned> references{1};
+  std::shared_ptr<stream_home> home;  // null for the reservoir's own stream
 
   // A short lock, never held over a backend call. Guards what follows.
   mutable std::mutex mutex;

@@ -55,6 +55,7 @@ result<device> open_device(int ordinal) noexcept {
   if (const CUresult status = api.device_get(&opened.handle, ordinal); status != CUDA_SUCCESS)
     return to_error(status, "cuDeviceGet");
   if (auto pools = require_native_pools(api, opened.handle); !pools) return pools.error();
+  const relaxed_capture_scope relaxed(api);
   if (const CUresult status = api.primary_context_retain(&opened.context, opened.handle); status != CUDA_SUCCESS)
     return to_error(status, "cuDevicePrimaryCtxRetain");
   return opened;

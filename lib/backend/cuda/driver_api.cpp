@@ -59,8 +59,7 @@ loaded load() noexcept {
   driver_api& api = out.api;
   finder find_all;
   find_all("cuDeviceGet", api.device_get)("cuDeviceGetName", api.device_get_name)(
-      "cuDeviceTotalMem", api.device_total_memory)("cuDeviceGetAttribute", api.device_get_attribute)(
-      "cuDevicePrimaryCtxRetain", api.primary_context_retain);
+      "cuDeviceGetAttribute", api.device_get_attribute)("cuDevicePrimaryCtxRetain", api.primary_context_retain);
   find_all("cuCtxGetCurrent", api.context_get_current)("cuCtxPushCurrent", api.context_push)(
       "cuCtxPopCurrent", api.context_pop)("cuCtxGetDevice", api.context_get_device)(
       "cuCtxSynchronize", api.context_synchronize)("cuThreadExchangeStreamCaptureMode", api.exchange_capture_mode);

@@ -20,7 +20,6 @@ namespace weir::cuda {
 struct driver_api {
   PFN_cuDeviceGet_v2000 device_get;
   PFN_cuDeviceGetName_v2000 device_get_name;
-  PFN_cuDeviceTotalMem_v3020 device_total_memory;
   PFN_cuDeviceGetAttribute_v2000 device_get_attribute;
   PFN_cuDevicePrimaryCtxRetain_v7000 primary_context_retain;
 

@@ -13,13 +13,17 @@ constexpr std::size_t native_chunk_bytes = std::size_t{32} << 20;
 constexpr std::size_t native_granularity = 512;
 
 result<backend_capabilities> describe(const device& opened, const cuda_backend_options& options) {
+  const driver_api& api = *opened.api;
   char name[256] = {};
-  if (const CUresult status = opened.api->device_get_name(name, sizeof name - 1, opened.handle);
-      status != CUDA_SUCCESS)
-    return to_error(status, "cuDeviceGetName");
+  const auto named = call_driver(api, opened.context, "cuDeviceGetName",
+                                 [&] { return api.device_get_name(name, sizeof name - 1, opened.handle); });
+  if (!named) return named.error();
+  // Of cuMemGetInfo, so that it agrees with memory().total under MPS limits too.
+  std::size_t bytes_free = 0;
   std::size_t bytes_total = 0;
-  if (const CUresult status = opened.api->device_total_memory(&bytes_total, opened.handle); status != CUDA_SUCCESS)
-    return to_error(status, "cuDeviceTotalMem");
+  const auto sized = call_driver(api, opened.context, "cuMemGetInfo",
+                                 [&] { return api.memory_info(&bytes_free, &bytes_total); });
+  if (!sized) return sized.error();
   return backend_capabilities{.kind = "cuda",
                               .device_name = name,
                               .device = opened.ordinal,
@@ -48,7 +52,7 @@ result<CUmemoryPool> make_native_pool(const device& opened, const cuda_backend_o
     return api.pool_set_attribute(pool, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &threshold);
   });
   if (set) return pool;
-  (void)api.pool_destroy(pool);
+  (void)call_driver(api, opened.context, "cuMemPoolDestroy", [&] { return api.pool_destroy(pool); });
   return set.error();
 }
 
@@ -71,7 +75,8 @@ result<std::unique_ptr<backend>> make(int ordinal, const cuda_backend_options& o
   if (!stream) return stream.error();
   const auto pool = make_native_pool(*opened, options);
   if (!pool) {
-    (void)opened->api->stream_destroy(*stream);
+    const driver_api& api = *opened->api;
+    (void)call_driver(api, opened->context, "cuStreamDestroy", [&] { return api.stream_destroy(*stream); });
     return pool.error();
   }
   std::unique_ptr<backend> made(

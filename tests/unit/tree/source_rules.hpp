@@ -32,8 +32,8 @@ std::string without_comments(std::string_view text);
 // The sources below lib/, include/, tools/, examples/ and tests/.
 std::vector<source_file> read_tree(const std::string& root);
 
-// Files of lib/ and include/weir that the CMakeLists.txt of their directory does not name: they are never compiled, or
-// never installed.
+// Sources and public headers that no CMakeLists.txt of their directory, or of one above, names: they are never
+// compiled, or never installed.
 findings check_lists(const std::vector<source_file>&, const std::string& root);
 
 }  // namespace weir::test

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "support/source_rules.hpp"
+#include "unit/tree/source_rules.hpp"
 
 #include <algorithm>
-#include <array>
+#include <cctype>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -152,6 +152,15 @@ std::string read_file(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
+// True when `word` stands in `text` with nothing of a name before it: "error.cpp" is not in "cuda_error.cpp".
+bool has_word(std::string_view text, std::string_view word) {
+  for (std::size_t at = text.find(word); at != std::string_view::npos; at = text.find(word, at + 1)) {
+    const char before = at == 0 ? ' ' : text[at - 1];
+    if (!std::isalnum(static_cast<unsigned char>(before)) && before != '_' && before != '-') return true;
+  }
+  return false;
+}
+
 // Characters, not bytes: UTF-8's continuation bytes do not count.
 std::size_t columns_of(std::string_view line) {
   return static_cast<std::size_t>(
@@ -245,13 +254,13 @@ findings check_lists(const std::vector<source_file>& files, const std::string& r
   namespace fs = std::filesystem;
   findings found;
   for (const source_file& file : files) {
-    const bool compiled = file.path.starts_with("lib/") && file.path.ends_with(".cpp");
+    const bool compiled = !file.path.starts_with("include/") && !is_header(file.path);
     const bool installed = file.path.starts_with("include/") && is_header(file.path);
     if (!compiled && !installed) continue;
     const fs::path path(file.path);
     bool listed = false;
     for (fs::path up = path.parent_path(); !up.empty() && !listed; up = up.parent_path()) {
-      listed = read_file(fs::path(root) / up / "CMakeLists.txt").find(path.filename().string()) != std::string::npos;
+      listed = has_word(read_file(fs::path(root) / up / "CMakeLists.txt"), path.filename().string());
     }
     if (!listed) found.push_back(file.path + ":1: no CMakeLists.txt names it");
   }

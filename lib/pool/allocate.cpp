@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The way of an allocation: cache, heap, other streams, the native pool, waiting, pressure.
+#include <bit>
+
+#include "base/assert.hpp"
+#include "cache/page_map.hpp"
+#include "pool/pool_impl.hpp"
+
+namespace weir::detail {
+
+using core::life;
+using core::size_class;
+
+namespace {
+
+void count(std::atomic<std::uint64_t>& counter) noexcept { counter.fetch_add(1, std::memory_order_relaxed); }
+
+// Sizes above this could wrap when rounded, or when an alignment is added; no device comes near.
+constexpr std::size_t bytes_askable_max = SIZE_MAX / 4;
+
+}  // namespace
+
+result<void*> pool_impl::allocate(std::size_t bytes, stream_state& s, std::size_t alignment) noexcept {
+  auto p = allocate_unobserved(bytes, s, alignment);
+  if (!p) {
+    count(failures_);
+    if (options_.observer) options_.observer->on_failure(p.error());
+  } else if (*p && !options_.bypass) {
+    say_allocated(*p, bytes, alignment, &s, allocation_kind::pool);
+  }
+  return p;
+}
+
+result<void*> pool_impl::allocate_unobserved(std::size_t bytes, stream_state& s, std::size_t alignment) noexcept {
+  if (bytes == 0) return static_cast<void*>(nullptr);
+  if (!std::has_single_bit(alignment) || alignment > pool::alignment_max)
+    return error{.code = errc::invalid_alignment, .bytes = alignment, .limit = pool::alignment_max};
+  if (bytes > bytes_askable_max)
+    return error{.code = errc::invalid_size, .bytes = bytes, .limit = bytes_askable_max};
+  if (options_.bypass) return allocate_direct(bytes);
+  if (options_.guard_capture) {
+    const auto who = backend_->examine(s.handle.load(std::memory_order_acquire));
+    if (!who) return who.error();
+    if (who->capturing) return error{.code = errc::stream_capturing};
+  }
+  const bool is_aligned = alignment > core::unit_bytes;
+  const life state = is_aligned ? core::life_live | core::life_aligned : core::life_live;
+  // A multiple of the alignment has a class that is one too, and slabs begin at granules.
+  const std::size_t padded = is_aligned ? base::round_up(bytes, alignment) : bytes;
+  if (padded <= core::small_bytes_max && alignment <= core::granule_bytes) {
+    const size_class index = core::class_of(padded);
+    if (cache::block_cache* cache = cache_for(s))
+      if (void* p = cache->take(index, state)) return p;
+    return allocate_from_heap({.is_small = true, .index = index, .bytes = padded, .alignment = 1, .state = state}, s);
+  }
+  if (bytes <= core::medium_bytes_max && alignment <= core::medium_bytes_max)
+    return allocate_from_heap({.is_small = false, .bytes = bytes, .alignment = alignment, .state = state}, s);
+  return allocate_big(bytes, alignment, state, s);
+}
+
+cache::block_cache* pool_impl::cache_for(stream_state& s) noexcept {
+  if (cache::block_cache* mine = cache::thread_table::find(s.serial)) return mine;
+  if (!is_mine()) return nullptr;
+  auto fresh = std::make_shared<cache::block_cache>(options_.cache_bytes_max);
+  cache::block_cache* p = fresh.get();
+  if (!cache::thread_table::add(s.serial, fresh, s.home)) return nullptr;
+  const std::lock_guard lock(s.mutex);
+  s.caches.push_back(std::move(fresh));
+  return p;
+}
+
+// --- small and medium -----------------------------------------------------------------------------------------------
+
+result<void*> pool_impl::allocate_from_heap(const heap_request& r, stream_state& s) noexcept {
+  if (void* p = take(r, s, core::epoch_any, s)) {
+    count(served_heap_);
+    return p;
+  }
+  if (!is_mine()) return error{.code = errc::forked};
+  auto p = heap_miss(r, s);
+  if (!p && p.error().code == errc::out_of_memory)
+    p = under_pressure(r.bytes, s, [&] { return heap_miss(r, s); });
+  order_.answer(s);
+  run_policies();
+  return p;
+}
+
+// The order of DESIGN between a miss in the own heap and pressure.
+result<void*> pool_impl::heap_miss(const heap_request& r, stream_state& s) noexcept {
+  if (settle(s, &s))
+    if (void* p = take(r, s, core::epoch_any, s)) {
+      count(served_heap_);
+      return p;
+    }
+  if (options_.order.other_streams_passed) {
+    auto p = from_others(r, s, false);
+    if (!p || *p) return p;
+  }
+  auto fresh = grow(r, s);
+  if (fresh || fresh.error().code != errc::out_of_memory) return fresh;
+  if (auto waited = settle_waiting(s); !waited) return std::move(waited).error();
+  if (void* p = take(r, s, core::epoch_any, s)) {
+    count(served_heap_);
+    return p;
+  }
+  if (options_.order.other_streams_wait) {
+    auto p = from_others(r, s, true);
+    if (!p || *p) return p;
+  }
+  return fresh;
+}
+
+void* pool_impl::take(const heap_request& r, stream_state& home, core::epoch last_max, stream_state& taker) noexcept {
+  return r.is_small ? take_small(r, home, last_max, taker) : take_medium(r, home, last_max);
+}
+
+// One for the caller, the rest of the batch for its cache.
+void* pool_impl::take_small(const heap_request& r, stream_state& home, core::epoch last_max,
+                            stream_state& taker) noexcept {
+  cache::block_cache* cache = cache::thread_table::find(taker.serial);
+  std::array<core::block, core::slab_blocks_max> batch;
+  const unsigned want = cache ? std::min<unsigned>(cache->refill_count(r.index), batch.size()) : 1;
+  unsigned taken;
+  {
+    const std::lock_guard lock(home.mutex);
+    taken = home.heap.take_blocks(r.index, batch.data(), want, last_max);
+  }
+  if (taken == 0) return nullptr;
+  batch[0].state->store(r.state, std::memory_order_relaxed);
+  if (cache) {
+    cache->refill(r.index, batch.data() + 1, taken - 1);
+    cache->count_allocation(r.index);
+  } else {
+    const std::lock_guard lock(taker.mutex);
+    ++taker.counters.allocations[r.index];
+  }
+  return batch[0].pointer;
+}
+
+void* pool_impl::take_medium(const heap_request& r, stream_state& home, core::epoch last_max) noexcept {
+  core::range* range;
+  {
+    const std::lock_guard lock(home.mutex);
+    range = home.heap.take_range(r.bytes, r.alignment, last_max);
+    if (!range) return nullptr;
+    range->states[0].store(r.state, std::memory_order_relaxed);
+  }
+  medium_live_.fetch_add(range->count * core::granule_bytes, std::memory_order_relaxed);
+  count(medium_allocations_);
+  return base::pointer(range->home->at(range->first));
+}
+
+// What came home with the tickets of others, and may be had now. True: something did.
+bool pool_impl::settle(stream_state& s, const stream_state* caller) noexcept {
+  core::ticket_set behind;
+  {
+    const std::lock_guard lock(s.mutex);
+    s.heap.each_pending([&](const core::ticket_set& tickets) { behind.add(tickets); });
+  }
+  if (behind.is_empty()) return false;
+  order_.look(behind, caller, true);
+  const std::lock_guard lock(s.mutex);
+  return s.heap.settle([&](core::ticket t) { return order_.is_ready_locked(t, s); }, s.current) != 0;
+}
+
+// The same, after making the stream wait for all of them.
+result<bool> pool_impl::settle_waiting(stream_state& s) noexcept {
+  core::ticket_set behind;
+  {
+    const std::lock_guard lock(s.mutex);
+    s.heap.each_pending([&](const core::ticket_set& tickets) { behind.add(tickets); });
+  }
+  if (behind.is_empty()) return false;
+  for (core::ticket t : behind)
+    if (auto waited = order_.make_wait(s, t, &s); !waited) return waited;
+  const std::lock_guard lock(s.mutex);
+  return s.heap.settle([&](core::ticket t) { return order_.is_ready_locked(t, s); }, s.current) != 0;
+}
+
+result<void*> pool_impl::from_others(const heap_request& r, stream_state& taker, bool wait) noexcept {
+  const auto others = streams_.all();
+  for (stream_state* s : others)
+    if (s != &taker && s->index != 0 && !wait) order_.look(*s, &taker);
+  auto region = reservoir_.adopt_region(r.bytes, taker, wait);
+  if (!region) return std::move(region).error();
+  if (*region) {
+    {
+      const std::lock_guard lock(taker.mutex);
+      taker.heap.add_region(*region, taker.current);
+    }
+    if (void* p = take(r, taker, core::epoch_any, taker)) {
+      count(wait ? served_waited_ : served_passed_);
+      return p;
+    }
+  }
+  for (stream_state* s : others) {
+    if (s == &taker || s->index == 0) continue;
+    auto p = borrow(r, *s, taker, wait);
+    if (!p) return p;
+    if (!*p) continue;
+    count(wait ? served_waited_ : served_passed_);
+    return p;
+  }
+  return static_cast<void*>(nullptr);
+}
+
+// A block of another stream's heap, which stays its home: it comes back there with our ticket. With `wait`, our stream
+// first waits for all that the other has freed, pending parts included.
+result<void*> pool_impl::borrow(const heap_request& r, stream_state& home, stream_state& taker, bool wait) noexcept {
+  core::epoch last_max = home.passed.load(std::memory_order_acquire);
+  if (wait) {
+    core::ticket now;
+    core::ticket_set behind;
+    {
+      const std::lock_guard lock(home.mutex);
+      if (home.heap.bytes_free() + home.heap.bytes_pending() < r.bytes) return static_cast<void*>(nullptr);
+      now = home.now();
+      home.heap.each_pending([&](const core::ticket_set& tickets) { behind.add(tickets); });
+    }
+    order_.look(behind, &taker, true);
+    {
+      const std::lock_guard lock(home.mutex);
+      home.heap.settle([&](core::ticket t) { return order_.is_ready_locked(t, home); }, now.epoch);
+    }
+    auto waited = order_.make_wait(taker, now, &taker);
+    if (!waited) return std::move(waited).error();
+    if (!*waited) return static_cast<void*>(nullptr);
+    last_max = now.epoch;
+  }
+  return take(r, home, last_max, taker);
+}
+
+result<void*> pool_impl::grow(const heap_request& r, stream_state& s) noexcept {
+  const std::size_t align_room = r.alignment > core::granule_bytes ? r.alignment : 0;
+  auto region = reservoir_.grow_region(r.bytes + align_room, &s);
+  if (!region) return std::move(region).error();
+  auto ordered = order_fresh(s);
+  {
+    const std::lock_guard lock(s.mutex);
+    s.heap.add_region(*region, s.current);
+  }
+  if (!ordered) return std::move(ordered).error();
+  sample_peak();
+  if (void* p = take(r, s, core::epoch_any, s)) {
+    count(served_native_);
+    return p;
+  }
+  return error{.code = errc::out_of_memory, .bytes = r.bytes};  // another thread of this stream was quicker
+}
+
+// Makes what the reservoir just got usable on `s`.
+result<void> pool_impl::order_fresh(stream_state& s) noexcept {
+  const core::ticket fresh = reservoir_.fresh();
+  stream_state& own = streams_.at(0);
+  order_.look(own, &own);
+  auto waited = order_.make_wait(s, fresh, &own);
+  if (!waited) return std::move(waited).error();
+  WEIR_ASSERT(*waited);
+  return {};
+}
+
+// --- big ------------------------------------------------------------------------------------------------------------
+
+result<void*> pool_impl::allocate_big(std::size_t bytes, std::size_t alignment, life state, stream_state& s) noexcept {
+  if (core::big_block* b = reservoir_.take_kept(bytes, alignment, s, state)) {
+    count(served_big_);
+    count(big_allocations_);
+    return base::pointer(b->begin);
+  }
+  if (!is_mine()) return error{.code = errc::forked};
+  auto p = big_miss(bytes, alignment, state, s);
+  if (!p && p.error().code == errc::out_of_memory)
+    p = under_pressure(bytes, s, [&] { return big_miss(bytes, alignment, state, s); });
+  if (p) count(big_allocations_);
+  order_.answer(s);
+  run_policies();
+  return p;
+}
+
+result<void*> pool_impl::big_miss(std::size_t bytes, std::size_t alignment, life state, stream_state& s) noexcept {
+  if (options_.order.other_streams_passed) {
+    reservoir_.look_at_fits(bytes, &s);
+    if (core::big_block* b = reservoir_.take_kept(bytes, alignment, s, state)) {
+      count(served_passed_);
+      return base::pointer(b->begin);
+    }
+  }
+  auto grown = reservoir_.grow_big(bytes, alignment, &s);
+  if (grown) {
+    if (auto ordered = order_fresh(s); !ordered) {
+      reservoir_.give_back_claim(*grown);
+      return std::move(ordered).error();
+    }
+    reservoir_.publish_claim(*grown, alignment, state);
+    count(served_native_);
+    sample_peak();
+    return base::pointer((*grown)->begin);
+  }
+  if (grown.error().code != errc::out_of_memory) return std::move(grown).error();
+  if (options_.order.other_streams_wait) {
+    auto p = big_waiting(bytes, alignment, state, s);
+    if (!p || *p) return p;
+  }
+  return std::move(grown).error();
+}
+
+// A kept block of any size that holds it, this stream made to wait for those that used it.
+result<void*> pool_impl::big_waiting(std::size_t bytes, std::size_t alignment, life state, stream_state& s) noexcept {
+  core::big_block* b = reservoir_.claim_kept(bytes, alignment);
+  if (!b) return static_cast<void*>(nullptr);
+  auto waited = order_.make_wait(s, b->tickets, &s);
+  if (!waited || !*waited) {
+    reservoir_.give_back_claim(b);
+    if (!waited) return std::move(waited).error();
+    return static_cast<void*>(nullptr);
+  }
+  reservoir_.publish_claim(b, alignment, state);
+  count(served_waited_);
+  return base::pointer(b->begin);
+}
+
+}  // namespace weir::detail

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The way back. The address leads to a descriptor, the descriptor says what the block is and whether anything about it
+// is unusual; an ordinary small block then goes to the calling thread's cache and that is all.
+#include "base/assert.hpp"
+#include "cache/page_map.hpp"
+#include "pool/pool_impl.hpp"
+
+namespace weir::detail {
+
+using core::life;
+using core::range;
+using core::range_kind;
+
+namespace {
+
+void count(std::atomic<std::uint64_t>& counter) noexcept { counter.fetch_add(1, std::memory_order_relaxed); }
+
+range* range_at(const core::region& r, std::uintptr_t at) noexcept {
+  return r.table[(at - r.base) / core::granule_bytes].load(std::memory_order_relaxed);
+}
+
+// As an allocation of that many bytes would have been rounded, where it is small.
+std::size_t class_rounded(std::size_t bytes) noexcept {
+  return bytes == 0 || bytes > core::small_bytes_max ? bytes : core::class_bytes(core::class_of(bytes));
+}
+
+// With more alignment than usual asked for, a block is larger than its size says; then no more can be checked.
+bool size_fits(std::size_t given, std::size_t has, std::size_t rounded, life state) noexcept {
+  return given == 0 || ((state & core::life_aligned) ? given <= has : rounded == has);
+}
+
+}  // namespace
+
+result<void> pool_impl::deallocate(void* p, std::size_t bytes, stream_state& s) noexcept {
+  if (!p) return {};
+  const std::uintptr_t at = base::address(p);
+  core::extent* e = cache::page_map::find(at);
+  if (!e || e->pool != id_) {
+    if (!reservoir_.has_direct(p)) return error{.code = errc::foreign_pointer};
+    return deallocate_direct(p, bytes);
+  }
+  return e->kind == core::extent_kind::region ? deallocate_block(*static_cast<core::region*>(e), at, bytes, s)
+                                              : deallocate_big(*static_cast<core::big_block*>(e), at, bytes, s);
+}
+
+result<void> pool_impl::deallocate_block(core::region& r, std::uintptr_t at, std::size_t bytes,
+                                         stream_state& s) noexcept {
+  range* here = range_at(r, at);
+  if (!here || here->home != &r) return error{.code = errc::foreign_pointer};
+  switch (here->kind.load(std::memory_order_relaxed)) {
+    case range_kind::slab: {
+      const auto where = core::position_in(*here, at);
+      if (!where.inside) return error{.code = errc::foreign_pointer};
+      const life state = here->states[where.block].load(std::memory_order_relaxed);
+      if (!core::is_live(state)) return error{.code = errc::double_free};
+      const std::size_t has = core::class_bytes(here->index);
+      if (!size_fits(bytes, has, class_rounded(bytes), state))
+        return error{.code = errc::size_mismatch, .bytes = bytes, .limit = has};
+      if (auto told = say_deallocated(at, bytes, has, &s, allocation_kind::pool); !told) return told;
+      return free_small(*here, where.block, state, at, s);
+    }
+    case range_kind::medium: {
+      if (r.at(here->first) != at) return error{.code = errc::foreign_pointer};
+      const life state = here->states[0].load(std::memory_order_relaxed);
+      if (!core::is_live(state)) return error{.code = errc::double_free};
+      const std::size_t has = here->count * core::granule_bytes;
+      if (!size_fits(bytes, has, base::round_up(bytes, core::granule_bytes), state))
+        return error{.code = errc::size_mismatch, .bytes = bytes, .limit = has};
+      if (auto told = say_deallocated(at, bytes, has, &s, allocation_kind::pool); !told) return told;
+      return free_medium(*here, state, at, s);
+    }
+    default: return error{.code = errc::double_free};
+  }
+}
+
+// The tickets a block takes home: the stream it was freed on, and every one it was used on.
+core::ticket_set pool_impl::tickets_of_free(std::uintptr_t at, life state, stream_state& freed_on) noexcept {
+  core::ticket_set tickets;
+  {
+    const std::lock_guard lock(freed_on.mutex);
+    tickets.add(freed_on.now());
+  }
+  if (!(state & core::life_used)) return tickets;
+  std::vector<stream_state*> used;
+  {
+    const std::lock_guard lock(uses_mutex_);
+    if (auto node = uses_.extract(at)) used = std::move(node.mapped());
+  }
+  for (stream_state* u : used) {
+    const std::lock_guard lock(u->mutex);
+    tickets.add(u->now());
+  }
+  return tickets;
+}
+
+result<void> pool_impl::free_small(range& slab, unsigned block, life state, std::uintptr_t at, stream_state& s) noexcept {
+  const core::block b{base::pointer(at), &slab.states[block]};
+  if (state & core::life_used) {
+    // It waits for more than this stream, so it may not enter its cache. Whoever wins the exchange frees it.
+    life expected = state;
+    if (!b.state->compare_exchange_strong(expected, core::life_cached)) return error{.code = errc::double_free};
+    {
+      const std::lock_guard lock(s.mutex);
+      ++s.counters.deallocations[slab.index];
+    }
+    return_pending(streams_.at(slab.home->heap), slab, block, tickets_of_free(at, state, s));
+    return {};
+  }
+  if (options_.checked) {
+    life expected = state;
+    if (!b.state->compare_exchange_strong(expected, core::life_cached)) return error{.code = errc::double_free};
+  }
+  if (cache::block_cache* cache = cache_for(s)) {
+    std::array<core::block, cache::block_cache::overflow_max> overflow;
+    const unsigned over = cache->give(slab.index, b, overflow.data());
+    if (over == 0) return {};
+    return_blocks(s, {overflow.data(), over});
+    order_.answer(s);
+    return {};
+  }
+  if (!is_mine()) return error{.code = errc::forked};
+  b.state->store(core::life_cached, std::memory_order_relaxed);
+  {
+    const std::lock_guard lock(s.mutex);
+    ++s.counters.deallocations[slab.index];
+  }
+  return_blocks(s, {&b, 1});
+  return {};
+}
+
+// Blocks that were free on `from` go to the heaps their slabs belong to: its own at once, others' with its ticket.
+// Until it is given, a block is ours alone, and so its slab and its region stay what they are.
+void pool_impl::return_blocks(stream_state& from, std::span<const core::block> blocks) noexcept {
+  struct guest {
+    range* slab;
+    unsigned block;
+  };
+  std::vector<guest> guests;
+  core::ticket now;
+  {
+    const std::lock_guard lock(from.mutex);
+    now = from.now();
+    for (const core::block& b : blocks) {
+      const std::uintptr_t at = base::address(b.pointer);
+      range* slab = range_at(*static_cast<core::region*>(cache::page_map::find(at)), at);
+      const unsigned block = core::position_in(*slab, at).block;
+      if (slab->home->heap == from.index)
+        from.heap.give_block(slab, block, now.epoch);
+      else
+        guests.push_back({slab, block});
+    }
+  }
+  for (const guest& g : guests) return_pending(streams_.at(g.slab->home->heap), *g.slab, g.block, now);
+}
+
+void pool_impl::return_pending(stream_state& home, range& slab, unsigned block, core::ticket_set tickets) noexcept {
+  const std::lock_guard lock(home.mutex);
+  home.heap.give_block_pending(&slab, block, std::move(tickets));
+}
+
+result<void> pool_impl::free_medium(range& r, life state, std::uintptr_t at, stream_state& s) noexcept {
+  // Whoever wins the exchange frees it.
+  if (!r.states[0].compare_exchange_strong(state, core::life_free)) return error{.code = errc::double_free};
+  const std::size_t bytes = r.count * core::granule_bytes;
+  stream_state& home = streams_.at(r.home->heap);
+  if (&home == &s && !(state & core::life_used)) {
+    const std::lock_guard lock(s.mutex);
+    s.heap.give_range(&r, s.current);
+  } else {
+    core::ticket_set tickets = tickets_of_free(at, state, s);
+    const std::lock_guard lock(home.mutex);
+    home.heap.give_range_pending(&r, std::move(tickets));
+  }
+  medium_live_.fetch_sub(bytes, std::memory_order_relaxed);
+  count(medium_deallocations_);
+  order_.answer(s);
+  return {};
+}
+
+result<void> pool_impl::deallocate_big(core::big_block& b, std::uintptr_t at, std::size_t bytes,
+                                       stream_state& s) noexcept {
+  if (at != b.begin) return error{.code = errc::foreign_pointer};
+  const life state = b.state.load(std::memory_order_relaxed);
+  if (!core::is_live(state)) return error{.code = errc::double_free};
+  // A kept block may serve a smaller request, by no more than the fit allows, or by any amount under pressure.
+  if (bytes > b.bytes || (bytes != 0 && bytes <= core::medium_bytes_max && !(state & core::life_aligned)))
+    return error{.code = errc::size_mismatch, .bytes = bytes, .limit = b.bytes};
+  if (auto told = say_deallocated(at, bytes, b.bytes, &s, allocation_kind::pool); !told) return told;
+  if (!reservoir_.keep(&b, tickets_of_free(at, state, s))) return error{.code = errc::double_free};
+  count(big_deallocations_);
+  order_.answer(s);
+  return {};
+}
+
+result<void> pool_impl::record_use(void* p, stream_state& s) noexcept {
+  if (!p) return {};
+  const std::uintptr_t at = base::address(p);
+  core::extent* e = cache::page_map::find(at);
+  if (!e || e->pool != id_) {
+    // A direct block's free synchronises the device: nothing to remember.
+    if (reservoir_.has_direct(p)) return {};
+    return error{.code = errc::foreign_pointer};
+  }
+  std::atomic<life>* state = nullptr;
+  if (e->kind == core::extent_kind::big) {
+    auto* b = static_cast<core::big_block*>(e);
+    if (b->begin == at) state = &b->state;
+  } else {
+    auto* home = static_cast<core::region*>(e);
+    range* r = range_at(*home, at);
+    if (r && r->kind.load(std::memory_order_relaxed) == range_kind::slab) {
+      const auto where = core::position_in(*r, at);
+      if (where.inside) state = &r->states[where.block];
+    } else if (r && r->home->at(r->first) == at) {
+      state = &r->states[0];
+    }
+  }
+  if (!state || !core::is_live(state->load(std::memory_order_relaxed))) return error{.code = errc::foreign_pointer};
+  {
+    const std::lock_guard lock(uses_mutex_);
+    uses_[at].push_back(&s);
+  }
+  state->fetch_or(core::life_used, std::memory_order_relaxed);
+  return {};
+}
+
+// --- direct ---------------------------------------------------------------------------------------------------------
+
+result<void*> pool_impl::allocate_direct(std::size_t bytes) noexcept {
+  if (bytes == 0) return static_cast<void*>(nullptr);
+  if (bytes > SIZE_MAX / 4) return error{.code = errc::invalid_size, .bytes = bytes, .limit = SIZE_MAX / 4};
+  if (!is_mine()) return error{.code = errc::forked};
+  auto p = reservoir_.allocate_direct(bytes);
+  for (unsigned attempt = 1; !p && p.error().code == errc::out_of_memory; ++attempt) {
+    count(pressure_events_);
+    reclaim_caches();
+    (void)reservoir_.release_free(true, nullptr);
+    (void)trim(0).has_value();
+    p = reservoir_.allocate_direct(bytes);
+    if (p || !ask_handler(bytes, attempt)) break;
+  }
+  if (!p) {
+    if (p.error().code == errc::out_of_memory)
+      p.error().report = std::make_shared<const memory_report>(report(bytes, 0));
+    return p;
+  }
+  count(direct_allocations_);
+  count(served_direct_);
+  say_allocated(*p, bytes, pool::alignment_default, nullptr, allocation_kind::direct);
+  return p;
+}
+
+result<void> pool_impl::deallocate_direct(void* p, std::size_t bytes) noexcept {
+  if (!p) return {};
+  if (!is_mine()) return error{.code = errc::forked};
+  const std::size_t has = reservoir_.direct_bytes_of(p);
+  if (has == 0) return error{.code = errc::foreign_pointer};
+  if (bytes != 0 && bytes != has) return error{.code = errc::size_mismatch, .bytes = bytes, .limit = has};
+  if (auto told = say_deallocated(base::address(p), bytes, has, nullptr, allocation_kind::direct); !told) return told;
+  auto freed = reservoir_.deallocate_direct(p);
+  if (!freed) return std::move(freed).error();
+  count(direct_deallocations_);
+  return {};
+}
+
+}  // namespace weir::detail

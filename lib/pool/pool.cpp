@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The C++ edge: answers become exceptions, bugs go to the handler, null pools say so.
+#include "weir/pool.hpp"
+
+#include "pool/pool_impl.hpp"
+
+namespace weir {
+
+namespace {
+
+error null_pool() noexcept { return {.code = errc::null_pool}; }
+
+// Runs `act` on the state that a token or a handle speaks of.
+template <class Result, class Stream, class Act>
+Result on_stream(const std::unique_ptr<detail::pool_impl>& impl, const Stream& stream, Act act) noexcept {
+  if (!impl) return null_pool();
+  auto state = impl->resolve(stream);
+  if (!state) return std::move(state).error();
+  return act(**state);
+}
+
+void or_report(const result<void>& done) noexcept {
+  if (!done) report_bug(done.error());
+}
+
+std::unique_ptr<backend> or_raise(result<std::unique_ptr<backend>> made) { return std::move(made).value(); }
+
+result<std::unique_ptr<backend>> backend_for(int device, const pool_options& options) noexcept {
+  cuda_backend_options native{.handle_types = options.handle_types};
+  if (options.bytes_max != SIZE_MAX) native.pool_bytes_max = options.bytes_max;
+  return make_cuda_backend(device, native);
+}
+
+}  // namespace
+
+// --- making ---------------------------------------------------------------------------------------------------------
+
+result<pool> pool::try_make(std::unique_ptr<weir::backend> backend, pool_options options) noexcept {
+  auto impl = detail::pool_impl::make(std::move(backend), std::move(options));
+  if (!impl) return std::move(impl).error();
+  return pool(std::move(*impl));
+}
+
+result<pool> pool::try_make(int device, pool_options options) noexcept {
+  auto backend = backend_for(device, options);
+  if (!backend) return std::move(backend).error();
+  return try_make(std::move(*backend), std::move(options));
+}
+
+pool pool::make(int device, pool_options options) {
+  auto backend = or_raise(backend_for(device, options));
+  return make(std::move(backend), std::move(options));
+}
+
+pool pool::make(std::unique_ptr<weir::backend> backend, pool_options options) {
+  return try_make(std::move(backend), std::move(options)).value();
+}
+
+pool::pool() noexcept = default;
+pool::pool(pool&&) noexcept = default;
+pool& pool::operator=(pool&&) noexcept = default;
+pool::~pool() = default;
+pool::pool(std::unique_ptr<detail::pool_impl> impl) noexcept : impl_(std::move(impl)) {}
+
+// --- allocating -----------------------------------------------------------------------------------------------------
+
+result<void*> pool::try_allocate(std::size_t bytes, const weir::stream& on, std::size_t alignment) noexcept {
+  return on_stream<result<void*>>(impl_, on, [&](auto& s) { return impl_->allocate(bytes, s, alignment); });
+}
+
+result<void*> pool::try_allocate(std::size_t bytes, raw_stream on, std::size_t alignment) noexcept {
+  return on_stream<result<void*>>(impl_, on, [&](auto& s) { return impl_->allocate(bytes, s, alignment); });
+}
+
+void* pool::allocate(std::size_t bytes, const weir::stream& on, std::size_t alignment) {
+  return try_allocate(bytes, on, alignment).value();
+}
+
+void* pool::allocate(std::size_t bytes, raw_stream on, std::size_t alignment) {
+  return try_allocate(bytes, on, alignment).value();
+}
+
+result<void> pool::try_deallocate(void* p, std::size_t bytes, const weir::stream& on) noexcept {
+  return on_stream<result<void>>(impl_, on, [&](auto& s) { return impl_->deallocate(p, bytes, s); });
+}
+
+result<void> pool::try_deallocate(void* p, std::size_t bytes, raw_stream on) noexcept {
+  return on_stream<result<void>>(impl_, on, [&](auto& s) { return impl_->deallocate(p, bytes, s); });
+}
+
+result<void> pool::try_deallocate(void* p, const weir::stream& on) noexcept { return try_deallocate(p, 0, on); }
+result<void> pool::try_deallocate(void* p, raw_stream on) noexcept { return try_deallocate(p, 0, on); }
+
+void pool::deallocate(void* p, const weir::stream& on) noexcept { or_report(try_deallocate(p, on)); }
+void pool::deallocate(void* p, raw_stream on) noexcept { or_report(try_deallocate(p, on)); }
+void pool::deallocate(void* p, std::size_t bytes, const weir::stream& on) noexcept {
+  or_report(try_deallocate(p, bytes, on));
+}
+void pool::deallocate(void* p, std::size_t bytes, raw_stream on) noexcept { or_report(try_deallocate(p, bytes, on)); }
+
+result<void*> pool::try_allocate_direct(std::size_t bytes) noexcept {
+  if (!impl_) return null_pool();
+  return impl_->allocate_direct(bytes);
+}
+
+void* pool::allocate_direct(std::size_t bytes) { return try_allocate_direct(bytes).value(); }
+
+result<void> pool::try_deallocate_direct(void* p) noexcept {
+  if (!impl_) return null_pool();
+  return impl_->deallocate_direct(p);
+}
+
+void pool::deallocate_direct(void* p) noexcept { or_report(try_deallocate_direct(p)); }
+
+// --- streams --------------------------------------------------------------------------------------------------------
+
+result<void> pool::record_use(void* p, const weir::stream& on) noexcept {
+  return on_stream<result<void>>(impl_, on, [&](auto& s) { return impl_->record_use(p, s); });
+}
+
+result<void> pool::record_use(void* p, raw_stream on) noexcept {
+  return on_stream<result<void>>(impl_, on, [&](auto& s) { return impl_->record_use(p, s); });
+}
+
+result<weir::stream> pool::stream(raw_stream raw) noexcept {
+  if (!impl_) return null_pool();
+  return impl_->token(raw);
+}
+
+result<void> pool::retire(const weir::stream& token) noexcept {
+  return on_stream<result<void>>(impl_, token, [&](auto& s) { return impl_->retire(s); });
+}
+
+result<void> pool::retire(raw_stream raw) noexcept {
+  return on_stream<result<void>>(impl_, raw, [&](auto& s) { return impl_->retire(s); });
+}
+
+// --- the rest -------------------------------------------------------------------------------------------------------
+
+result<trim_report> pool::trim(std::size_t bytes_to_keep) noexcept {
+  if (!impl_) return null_pool();
+  return impl_->trim(bytes_to_keep);
+}
+
+result<trim_report> pool::trim() noexcept {
+  if (!impl_) return null_pool();
+  return impl_->trim_by_policy();
+}
+
+result<defragment_report> pool::defragment() noexcept {
+  if (!impl_) return null_pool();
+  return impl_->defragment();
+}
+
+result<void> pool::set_bytes_max(std::size_t bytes) noexcept {
+  if (!impl_) return null_pool();
+  return impl_->set_bytes_max(bytes);
+}
+
+weir::statistics pool::statistics() const { return impl_ ? impl_->read_statistics() : weir::statistics{}; }
+
+void pool::walk(const std::function<void(const block_info&)>& visit) const {
+  if (impl_) impl_->walk(visit);
+}
+
+std::vector<std::string> pool::validate() const {
+  return impl_ ? impl_->validate() : std::vector<std::string>{};
+}
+
+int pool::device() const noexcept { return impl_ ? impl_->device() : -1; }
+const pool_options& pool::options() const noexcept { return impl_->options(); }
+weir::backend& pool::backend() const noexcept { return impl_->device_backend(); }
+
+}  // namespace weir

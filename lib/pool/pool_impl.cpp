@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A pool's birth and end.
+#include "pool/pool_impl.hpp"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <bit>
+
+#include "base/assert.hpp"
+
+namespace weir::detail {
+
+namespace {
+
+std::atomic<std::uint64_t> next_pool_id{1};
+
+// Counts forks above this process: a pool belongs to the process that made it. The child forgets its thread's caches,
+// so that hits, too, come to where this is looked at.
+std::atomic<unsigned> fork_generation{0};
+
+void in_child() {
+  fork_generation.fetch_add(1, std::memory_order_relaxed);
+  cache::thread_table::forget();
+}
+
+unsigned this_generation() {
+  static const int registered = pthread_atfork(nullptr, nullptr, in_child);
+  (void)registered;
+  return fork_generation.load(std::memory_order_relaxed);
+}
+
+constexpr std::size_t region_bytes_min = 32 * base::mib;
+constexpr std::size_t region_bytes_max = 1024 * base::mib;
+
+result<void> check(const pool_options& o, const backend_capabilities& c) {
+  const auto no = [](const char* what, std::size_t value) {
+    return error{.code = errc::invalid_argument, .bytes = value, .what = what};
+  };
+  if (o.bytes_max < c.chunk_bytes) return no("bytes_max, below one chunk of the native pool", o.bytes_max);
+  if (!std::has_single_bit(o.region_bytes) || o.region_bytes < region_bytes_min || o.region_bytes > region_bytes_max)
+    return no("region_bytes, no power of two from 32 MiB to 1 GiB", o.region_bytes);
+  if (!(o.big_cache_share >= 0 && o.big_cache_share <= 1)) return no("big_cache_share, not from 0 to 1", 0);
+  if (!(o.big_cache_fit >= 0 && o.big_cache_fit <= 1)) return no("big_cache_fit, not from 0 to 1", 0);
+  for (const trim_policy& p : o.trim)
+    if (p.kind == trim_policy::rule::defragment_above && !(p.ratio >= 0 && p.ratio <= 1))
+      return no("defragment_above, a ratio not from 0 to 1", 0);
+  return {};
+}
+
+}  // namespace
+
+pool_impl::pool_impl(std::unique_ptr<backend> b, pool_options options, std::uint64_t id) noexcept
+    : id_(id),
+      fork_generation_(this_generation()),
+      backend_(std::move(b)),
+      options_(std::move(options)),
+      order_(*backend_, streams_, options_.trust_handles),
+      reservoir_(*backend_, options_, streams_, order_, id) {}
+
+result<std::unique_ptr<pool_impl>> pool_impl::make(std::unique_ptr<backend> b, pool_options options) noexcept {
+  if (!b) return error{.code = errc::invalid_argument, .what = "a pool without a backend"};
+  if (auto good = check(options, b->capabilities()); !good) return std::move(good).error();
+  const stream_handle own = b->own_stream();
+  auto identity = b->examine(own);
+  if (!identity) return std::move(identity).error();
+  const std::uint64_t id = next_pool_id.fetch_add(1, std::memory_order_relaxed);
+  std::unique_ptr<pool_impl> made(new pool_impl(std::move(b), std::move(options), id));
+  stream_state& reservoir_stream = made->streams_.add(own, *identity, nullptr);
+  WEIR_ASSERT(reservoir_stream.index == 0);
+  reservoir_stream.has_token.store(true, std::memory_order_relaxed);
+  return made;
+}
+
+// Nobody calls any more; threads may still exit. Then everything native goes, whatever it is.
+pool_impl::~pool_impl() {
+  if (!is_mine()) {
+    abandon();
+    return;
+  }
+  const auto all = streams_.all();
+  for (stream_state* s : all)
+    if (s->home) s->home->detach();
+  reclaim_caches();
+  report_leaks();
+  for (stream_state* s : all) {
+    s->owner.store(nullptr, std::memory_order_release);
+    const std::lock_guard lock(s->mutex);
+    for (const auto& c : s->caches) c->is_dead.store(true, std::memory_order_release);
+    s->caches.clear();
+  }
+  if (const auto done = order_.synchronize_device(); !done && done.error().code == errc::driver_unloading) {
+    abandon();
+    return;
+  }
+  reservoir_.release_all();
+}
+
+// In a child after fork, or with the driver gone: forget, and call nothing.
+void pool_impl::abandon() noexcept { reservoir_.abandon(); }
+
+bool pool_impl::is_mine() const noexcept {
+  return fork_generation_ == fork_generation.load(std::memory_order_relaxed);
+}
+
+void pool_impl::say_allocated(void* p, std::size_t bytes, std::size_t alignment, const stream_state* s,
+                              allocation_kind kind) noexcept {
+  if (options_.checked) {
+    const std::lock_guard lock(checked_mutex_);
+    requested_[base::address(p)] = bytes;
+  }
+  if (!options_.observer) [[likely]]
+    return;
+  options_.observer->on_allocate({.pointer = p,
+                                  .bytes = bytes,
+                                  .alignment = alignment,
+                                  .stream_id = s ? s->id : 0,
+                                  .device = device(),
+                                  .kind = kind});
+}
+
+result<void> pool_impl::say_deallocated(std::uintptr_t at, std::size_t given, std::size_t has, const stream_state* s,
+                                        allocation_kind kind) noexcept {
+  std::size_t bytes = given ? given : has;
+  if (options_.checked) {
+    const std::lock_guard lock(checked_mutex_);
+    const auto asked = requested_.find(at);
+    if (asked == requested_.end()) return error{.code = errc::double_free};
+    if (given && given != asked->second)
+      return error{.code = errc::size_mismatch, .bytes = given, .limit = asked->second};
+    bytes = asked->second;
+    requested_.erase(asked);
+  }
+  if (!options_.observer) [[likely]]
+    return {};
+  options_.observer->on_deallocate({.pointer = base::pointer(at),
+                                    .bytes = bytes,
+                                    .stream_id = s ? s->id : 0,
+                                    .device = device(),
+                                    .kind = kind});
+  return {};
+}
+
+}  // namespace weir::detail

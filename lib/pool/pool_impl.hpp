@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The pool behind weir::pool: cache, heap and reservoir put together.
+//
+//   allocate.cpp    hit, miss, and where memory comes from in between
+//   deallocate.cpp  one descriptor read, and the way back
+//   pressure.cpp    what happens when there is no room
+//   streams.cpp     tokens, raw handles, retiring
+//   trim.cpp        trims, policies, defragmentation
+//   watch.cpp       statistics, walk, validate, leaks
+//
+// Locks, in the order they are taken, none of them held while another pool call is made: the reservoir's growth lock;
+// one stream's; the reservoir's short one. A cache's lock is held alone.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "cache/thread_table.hpp"
+#include "pool/reservoir.hpp"
+#include "weir/pool.hpp"
+
+namespace weir::detail {
+
+class pool_impl {
+ public:
+  static result<std::unique_ptr<pool_impl>> make(std::unique_ptr<backend>, pool_options) noexcept;
+  ~pool_impl();
+
+  result<void*> allocate(std::size_t bytes, stream_state&, std::size_t alignment) noexcept;
+  result<void> deallocate(void*, std::size_t bytes, stream_state&) noexcept;  // bytes 0: not said
+  result<void*> allocate_direct(std::size_t bytes) noexcept;
+  result<void> deallocate_direct(void*, std::size_t bytes = 0) noexcept;
+  result<void> record_use(void*, stream_state&) noexcept;
+
+  // The state a call speaks of. Of a token: errc::stream_retired, errc::wrong_device. Of a raw handle: met, and its
+  // identity verified.
+  result<stream_state*> resolve(const weir::stream&) const noexcept;
+  result<stream_state*> resolve(raw_stream) noexcept;
+  result<weir::stream> token(raw_stream) noexcept;
+  result<void> retire(stream_state&) noexcept;
+
+  result<trim_report> trim(std::size_t bytes_to_keep) noexcept;
+  result<trim_report> trim_by_policy() noexcept;
+  result<defragment_report> defragment() noexcept;
+  result<void> set_bytes_max(std::size_t) noexcept;
+
+  statistics read_statistics() const;
+  void walk(const std::function<void(const block_info&)>&) const;
+  std::vector<std::string> validate() const;
+
+  // Blocks of an exiting thread's cache go to their heaps, without a call of the backend.
+  void take_back(cache::block_cache&, stream_state&, bool is_last) noexcept;
+
+  const pool_options& options() const noexcept { return options_; }
+  backend& device_backend() const noexcept { return *backend_; }
+  int device() const noexcept { return backend_->capabilities().device; }
+
+ private:
+  // What a heap is asked for.
+  struct heap_request {
+    bool is_small = true;
+    core::size_class index = 0;
+    std::size_t bytes = 0;
+    std::size_t alignment = 0;
+    core::life state = core::life_live;
+  };
+
+  pool_impl(std::unique_ptr<backend>, pool_options, std::uint64_t id) noexcept;
+
+  // allocate.cpp
+  result<void*> allocate_unobserved(std::size_t bytes, stream_state&, std::size_t alignment) noexcept;
+  result<void*> allocate_from_heap(const heap_request&, stream_state&) noexcept;
+  result<void*> heap_miss(const heap_request&, stream_state&) noexcept;
+  void* take(const heap_request&, stream_state& home, core::epoch last_max, stream_state& taker) noexcept;
+  void* take_small(const heap_request&, stream_state& home, core::epoch last_max, stream_state& taker) noexcept;
+  void* take_medium(const heap_request&, stream_state& home, core::epoch last_max) noexcept;
+  bool settle(stream_state&, const stream_state* caller) noexcept;
+  result<bool> settle_waiting(stream_state&) noexcept;
+  result<void*> from_others(const heap_request&, stream_state& taker, bool wait) noexcept;
+  result<void*> borrow(const heap_request&, stream_state& home, stream_state& taker, bool wait) noexcept;
+  result<void*> grow(const heap_request&, stream_state&) noexcept;
+  result<void> order_fresh(stream_state&) noexcept;
+  result<void*> allocate_big(std::size_t bytes, std::size_t alignment, core::life, stream_state&) noexcept;
+  result<void*> big_miss(std::size_t bytes, std::size_t alignment, core::life, stream_state&) noexcept;
+  result<void*> big_waiting(std::size_t bytes, std::size_t alignment, core::life, stream_state&) noexcept;
+  cache::block_cache* cache_for(stream_state&) noexcept;
+
+  // deallocate.cpp
+  result<void> deallocate_block(core::region&, std::uintptr_t, std::size_t bytes, stream_state&) noexcept;
+  result<void> free_small(core::range& slab, unsigned block, core::life, std::uintptr_t, stream_state&) noexcept;
+  result<void> free_medium(core::range&, core::life, std::uintptr_t, stream_state&) noexcept;
+  result<void> deallocate_big(core::big_block&, std::uintptr_t, std::size_t bytes, stream_state&) noexcept;
+  void return_blocks(stream_state& from, std::span<const core::block>) noexcept;
+  void return_pending(stream_state& home, core::range& slab, unsigned block, core::ticket_set) noexcept;
+  core::ticket_set tickets_of_free(std::uintptr_t, core::life, stream_state& freed_on) noexcept;
+
+  // pressure.cpp
+  using attempt_again = std::function<result<void*>()>;
+  result<void*> under_pressure(std::size_t bytes, stream_state&, const attempt_again&) noexcept;
+  void relieve(bool synchronize, stream_state&) noexcept;
+  void reclaim_caches() noexcept;
+  void reclaim_caches(stream_state&) noexcept;
+  memory_report report(std::size_t bytes, unsigned attempts) const noexcept;
+  bool ask_handler(std::size_t bytes, unsigned attempt) noexcept;
+
+  // trim.cpp
+  void run_policies() noexcept;
+  void gather(const stream_state* caller) noexcept;
+  bool is_fragmented(double ratio) const noexcept;
+
+  // watch.cpp
+  void report_leaks() noexcept;
+  void sample_peak() noexcept;
+
+  bool is_mine() const noexcept;  // not in a child after fork
+  void say_allocated(void*, std::size_t bytes, std::size_t alignment, const stream_state*, allocation_kind) noexcept;
+  // Before the block can be anybody's again. Checked mode: errc::size_mismatch where `given` is not what was asked for.
+  result<void> say_deallocated(std::uintptr_t, std::size_t given, std::size_t has, const stream_state*,
+                               allocation_kind) noexcept;
+  void abandon() noexcept;
+
+  const std::uint64_t id_;
+  const unsigned fork_generation_;
+  std::unique_ptr<backend> backend_;
+  const pool_options options_;
+  stream_table streams_;
+  order order_;
+  reservoir reservoir_;
+
+  // Blocks with uses announced on further streams, by address.
+  std::mutex uses_mutex_;
+  std::unordered_map<std::uintptr_t, std::vector<stream_state*>> uses_;
+  // Checked mode: what each live block was asked for with.
+  std::mutex checked_mutex_;
+  std::unordered_map<std::uintptr_t, std::size_t> requested_;
+
+  std::atomic<std::uint64_t> served_heap_{0}, served_big_{0}, served_passed_{0}, served_waited_{0}, served_native_{0},
+      served_direct_{0};
+  std::atomic<std::uint64_t> medium_allocations_{0}, medium_deallocations_{0}, big_allocations_{0},
+      big_deallocations_{0}, direct_allocations_{0}, direct_deallocations_{0};
+  std::atomic<std::size_t> medium_live_{0};
+  std::atomic<std::uint64_t> failures_{0}, pressure_events_{0};
+  std::atomic<std::size_t> allocated_peak_{0};
+  std::atomic<bool> is_running_policies_{false};
+  std::uint64_t policies_ran_at_ = 0;  // native calls then; of whoever runs them
+};
+
+}  // namespace weir::detail

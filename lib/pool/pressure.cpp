@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// When there is no room: wait for tickets, reclaim the caches of other threads, give back what is free, trim,
+// synchronise the device, ask the user; then say who has it.
+#include "pool/pool_impl.hpp"
+
+namespace weir::detail {
+
+// The first round takes what can be had by waiting on streams, the second what needs the host to wait.
+void pool_impl::relieve(bool synchronize, stream_state& s) noexcept {
+  reclaim_caches();
+  if (synchronize) (void)order_.synchronize_device().has_value();
+  for (stream_state* each : streams_.all()) settle(*each, &s);
+  (void)reservoir_.release_free(true, &s);
+  if (synchronize) (void)reservoir_.trim_native(0).has_value();
+}
+
+// Tries again after each relief there is, and after each time the handler says so. No lock is held in between, so
+// threads under pressure at once share what the others set free.
+result<void*> pool_impl::under_pressure(std::size_t bytes, stream_state& s, const attempt_again& again) noexcept {
+  pressure_events_.fetch_add(1, std::memory_order_relaxed);
+  unsigned asked = 0;
+  for (;;) {
+    result<void*> p = static_cast<void*>(nullptr);
+    for (const bool synchronize : {false, true}) {
+      relieve(synchronize, s);
+      p = again();
+      if (p || p.error().code != errc::out_of_memory) return p;
+    }
+    if (ask_handler(bytes, ++asked)) continue;
+    error why = std::move(p).error();
+    why.bytes = bytes;
+    why.report = std::make_shared<const memory_report>(report(bytes, asked));
+    return why;
+  }
+}
+
+bool pool_impl::ask_handler(std::size_t bytes, unsigned attempt) noexcept {
+  if (!options_.on_out_of_memory) return false;
+  try {
+    return options_.on_out_of_memory(bytes, attempt, report(bytes, attempt));
+  } catch (...) {
+    return false;
+  }
+}
+
+memory_report pool_impl::report(std::size_t bytes, unsigned attempts) const noexcept {
+  const statistics now = read_statistics();
+  memory_report r;
+  r.requested = bytes;
+  r.live = now.allocated;
+  r.direct = now.direct;
+  r.held = now.held;
+  r.cached = now.cached;
+  r.pending = now.pending;
+  const std::size_t rest = now.free - std::min(now.free, now.cached + now.pending);
+  (now.largest_free < bytes ? r.too_small : r.other_stream) = rest;
+  r.largest_free = now.largest_free;
+  r.reserved = now.reserved;
+  r.bytes_max = reservoir_.bytes_max();
+  if (const auto memory = backend_->memory()) {
+    r.device_free = memory->free;
+    r.device_total = memory->total;
+  }
+  r.attempts = attempts;
+  return r;
+}
+
+}  // namespace weir::detail

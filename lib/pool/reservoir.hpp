@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a device holds for all its streams: native allocations, the big blocks kept for reuse, direct allocations, the
+// limit. The only caller of the backend's allocation calls.
+//
+// Two locks. `mutex_` is short and never held over a backend call; every hit takes no other. `growth_` puts the native
+// calls of one device one behind the other, as the driver would: what a decision was based on stays true until the
+// call it led to has been made, so a limit is never passed, not even for a moment. It is taken first.
+//
+// All native calls are made on the reservoir's own stream (stream_table's index 0). What comes from them carries its
+// ticket; what goes back is first waited for there.
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+#include "core/big_cache.hpp"
+#include "core/shadow_map.hpp"
+#include "pool/order.hpp"
+#include "weir/observer.hpp"
+#include "weir/pool_options.hpp"
+#include "weir/statistics.hpp"
+
+namespace weir::detail {
+
+class reservoir {
+ public:
+  reservoir(backend&, const pool_options&, stream_table&, order&, std::uint64_t pool_id);
+  ~reservoir();
+
+  // --- big blocks ---
+  // A kept block that fits and is ready for the taker, live from now on. Null: none.
+  core::big_block* take_kept(std::size_t bytes, std::size_t alignment, const stream_state& taker, core::life) noexcept;
+  // The same with tickets still to be waited for: claimed, so nobody else gets it. give_back_claim undoes it.
+  core::big_block* claim_kept(std::size_t bytes, std::size_t alignment) noexcept;
+  void give_back_claim(core::big_block*) noexcept;
+  void publish_claim(core::big_block*, std::size_t alignment, core::life) noexcept;
+  // Looks at the streams behind kept blocks that would fit, so that take_kept may find more.
+  void look_at_fits(std::size_t bytes, const stream_state* caller) noexcept;
+  // A live block comes back. False: it was not live.
+  bool keep(core::big_block*, core::ticket_set) noexcept;
+  // A new one, with the reservoir's ticket.
+  result<core::big_block*> grow_big(std::size_t bytes, std::size_t alignment, const stream_state* caller) noexcept;
+
+  // --- regions ---
+  // One that holds at least `bytes` in one range, with the reservoir's ticket.
+  result<core::region*> grow_region(std::size_t bytes, const stream_state* caller) noexcept;
+  // A wholly free region in some heap but the taker's, last used before what is ready for the taker, or null. With
+  // `wait`, the first there is, and the taker is made to wait.
+  result<core::region*> adopt_region(std::size_t bytes, stream_state& taker, bool wait) noexcept;
+
+  // The ticket of everything native so far.
+  core::ticket fresh() noexcept;
+
+  // --- giving back ---
+  // Gives free native memory back to the native pool: kept blocks and empty regions. Without `wait` only what has
+  // passed. Bytes given.
+  std::size_t release_free(bool wait, const stream_state* caller) noexcept;
+  result<void> trim_native(std::size_t bytes_to_keep) noexcept;
+
+  // --- direct ---
+  result<void*> allocate_direct(std::size_t bytes) noexcept;
+  bool has_direct(const void*) const noexcept;
+  // Bytes it had; errc::foreign_pointer.
+  result<std::size_t> deallocate_direct(void*) noexcept;
+  std::size_t direct_bytes_of(const void*) const noexcept;
+
+  // --- limit ---
+  std::size_t bytes_max() const noexcept { return bytes_max_.load(std::memory_order_relaxed); }
+  result<void> set_bytes_max(std::size_t) noexcept;
+
+  // --- numbers ---
+  struct numbers {
+    std::size_t held = 0, held_peak = 0, reserved = 0, reserved_peak = 0;
+    std::size_t direct = 0, big_live = 0, big_kept = 0, big_kept_largest = 0, big_live_peak = 0;
+    std::size_t touched = 0;  // bytes of chunks that something native is in
+    std::uint64_t big_live_count = 0, direct_live_count = 0;
+    std::size_t kept_pending = 0;  // of kept blocks, with tickets not passed
+  };
+  numbers read() const noexcept;
+  native_counts calls() const noexcept;
+  void walk(const std::function<void(const block_info&)>&) const;
+  void check(std::vector<std::string>& broken) const;
+  // Live big and direct blocks: count, bytes, oldest.
+  void leaks(leak_event&) const noexcept;
+
+  // Everything native goes, whatever its state: at the end of the pool, after the device was synchronised.
+  void release_all() noexcept;
+  // Nothing is called; addresses are forgotten.
+  void abandon() noexcept;
+
+ private:
+  struct native_range {
+    std::uintptr_t base;
+    std::size_t bytes;
+  };
+  result<native_range> allocate_native(std::size_t bytes, const stream_state* caller) noexcept;
+  result<void> make_room(std::size_t bytes, const stream_state* caller) noexcept;
+  void recycle_for(std::size_t bytes, const stream_state* caller) noexcept;
+  bool recycle_one_kept(std::size_t missing) noexcept;
+  bool recycle_one_region() noexcept;
+  void shrink_kept(const stream_state* caller) noexcept;
+  void look_at_all(const stream_state* caller) noexcept;
+  bool free_native(core::extent&, const core::ticket_set&, const stream_state* caller) noexcept;
+  void forget(core::extent&) noexcept;
+  void read_reserved() noexcept;
+  core::big_block* new_big();
+  core::region* new_region(std::uint32_t granules);
+  void begin_live(core::big_block&, std::size_t alignment, core::life) noexcept;
+  void tell(native_call, const void*, std::size_t bytes) const noexcept;
+  std::size_t missing_bytes(std::size_t bytes) const noexcept;
+
+  backend& backend_;
+  const pool_options& options_;
+  stream_table& streams_;
+  order& order_;
+  const std::uint64_t pool_id_;
+  std::atomic<std::size_t> bytes_max_;
+  const std::size_t native_max_;  // the native pool's own limit, which protects growth while no direct bytes count
+
+  std::mutex growth_;
+  mutable std::mutex mutex_;
+  core::shadow_map shadow_;
+  core::big_cache kept_;
+  std::unordered_map<std::uintptr_t, core::extent*> extents_;  // all native ones, by base
+  struct direct_block {
+    std::size_t bytes;
+    std::uint64_t sequence;
+  };
+  std::unordered_map<std::uintptr_t, direct_block> direct_;
+  std::deque<core::big_block> big_store_;
+  std::vector<core::big_block*> big_unused_;
+  std::deque<core::region> region_store_;
+  std::vector<core::region*> region_unused_;
+  std::uint64_t sequence_ = 0;
+  numbers numbers_{};
+
+  std::atomic<std::uint64_t> calls_allocate_{0}, calls_deallocate_{0}, calls_grow_{0}, calls_trim_{0};
+};
+
+}  // namespace weir::detail

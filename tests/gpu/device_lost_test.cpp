@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// An error an earlier kernel caused surfaces as what it is. Alone in its process: the context is lost afterwards.
+#include "gpu.hpp"
+#include "kernels.hpp"
+#include "weir/pool.hpp"
+
+namespace weir::test {
+namespace {
+
+template <class T>
+void check_lost(const char* what, const result<T>& answer) {
+  CAPTURE(what);
+  REQUIRE_FALSE(answer.has_value());
+  CHECK(answer.error().code == errc::device_lost);
+  CHECK(answer.error().native_code == cudaErrorIllegalAddress);
+}
+
+TEST_CASE("device lost: a kernel's illegal access surfaces as that, and destruction survives it") {
+  require_device();
+  auto target = value_of(make_cuda_backend(0));
+  weir::pool pool = value_of(pool::try_make(0));
+  gpu_stream stream;
+  backend_event* event = value_of(target->create_event());
+  void* block = value_of(target->allocate(MiB, stream));
+  void* small = value_of(pool.try_allocate(4096, raw_stream(stream)));
+  REQUIRE(small != nullptr);
+  value_of(target->record(event, stream));
+  value_of(target->synchronize(event));
+
+  write_to_nowhere(stream);
+  check_lost("synchronize_device", target->synchronize_device());
+
+  check_lost("allocate", target->allocate(64 * MiB, stream));
+  check_lost("deallocate", target->deallocate(block, stream));
+  check_lost("record", target->record(event, stream));
+  check_lost("is_idle", target->is_idle(stream));
+  check_lost("create_event", target->create_event());
+  check_lost("allocate_direct", target->allocate_direct(MiB));
+  // More than the pool has at hand, so that it needs the device.
+  check_lost("pool.try_allocate", pool.try_allocate(GiB, raw_stream(stream)));
+  CHECK(cudaDeviceSynchronize() == cudaErrorIllegalAddress);
+  target->destroy_event(event);
+}
+
+}  // namespace
+}  // namespace weir::test

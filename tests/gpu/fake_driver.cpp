@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fake_driver.hpp"
+
+#include <cuda_runtime_api.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <string_view>
+
+namespace weir::test {
+namespace {
+
+fake_driver driver;
+
+template <class Handle>
+Handle handle(std::uintptr_t number) {
+  return reinterpret_cast<Handle>(number);
+}
+
+int device_of(CUcontext context) { return static_cast<int>(reinterpret_cast<std::uintptr_t>(context) & 0xf); }
+
+CUresult answer(const char* name) {
+  driver.calls.emplace_back(name);
+  const auto found = driver.answers.find(name);
+  return found == driver.answers.end() ? CUDA_SUCCESS : found->second;
+}
+
+// A call that needs the device's context current, and one that a capture elsewhere would mind.
+CUresult in_context(const char* name) {
+  driver.calls_without_context |= driver.stack.empty() || driver.stack.back() != primary_context(0);
+  return answer(name);
+}
+CUresult guarded(const char* name) {
+  driver.calls_unrelaxed |= driver.mode != CU_STREAM_CAPTURE_MODE_RELAXED;
+  return in_context(name);
+}
+
+CUresult device_get(CUdevice* out, int ordinal) { return *out = ordinal, answer("cuDeviceGet"); }
+CUresult device_get_name(char* name, int bytes, CUdevice) {
+  std::snprintf(name, static_cast<std::size_t>(bytes), "Fake");
+  return answer("cuDeviceGetName");
+}
+CUresult device_get_attribute(int* out, CUdevice_attribute, CUdevice) {
+  return *out = driver.pools_supported, answer("cuDeviceGetAttribute");
+}
+CUresult context_retain(CUcontext* out, CUdevice device) {
+  return *out = primary_context(device), answer("cuDevicePrimaryCtxRetain");
+}
+
+CUresult context_get_current(CUcontext* out) {
+  *out = driver.stack.empty() ? nullptr : driver.stack.back();
+  return CUDA_SUCCESS;
+}
+CUresult context_push(CUcontext context) { return driver.stack.push_back(context), CUDA_SUCCESS; }
+CUresult context_pop(CUcontext* out) {
+  *out = driver.stack.back();
+  driver.stack.pop_back();
+  return CUDA_SUCCESS;
+}
+CUresult context_get_device(CUdevice* out) { return *out = device_of(driver.stack.back()), CUDA_SUCCESS; }
+CUresult context_synchronize() { return guarded("cuCtxSynchronize"); }
+CUresult exchange_mode(CUstreamCaptureMode* mode) { return std::swap(*mode, driver.mode), CUDA_SUCCESS; }
+
+CUresult pool_create(CUmemoryPool* out, const CUmemPoolProps*) {
+  return *out = handle<CUmemoryPool>(0x700), guarded("cuMemPoolCreate");
+}
+CUresult pool_destroy(CUmemoryPool) { return guarded("cuMemPoolDestroy"); }
+CUresult pool_trim(CUmemoryPool, std::size_t) { return guarded("cuMemPoolTrimTo"); }
+CUresult pool_get(CUmemoryPool, CUmemPool_attribute attribute, void* out) {
+  const bool used = attribute == CU_MEMPOOL_ATTR_USED_MEM_CURRENT;
+  *static_cast<cuuint64_t*>(out) = used ? driver.pool_used : driver.pool_reserved;
+  return guarded("cuMemPoolGetAttribute");
+}
+CUresult pool_set(CUmemoryPool, CUmemPool_attribute, void*) { return guarded("cuMemPoolSetAttribute"); }
+CUresult allocate_from_pool(CUdeviceptr* out, std::size_t, CUmemoryPool, CUstream) {
+  return *out = 0x10000, guarded("cuMemAllocFromPoolAsync");
+}
+CUresult free_async(CUdeviceptr, CUstream) { return guarded("cuMemFreeAsync"); }
+CUresult allocate(CUdeviceptr* out, std::size_t) { return *out = 0x20000, guarded("cuMemAlloc"); }
+CUresult free_(CUdeviceptr) { return guarded("cuMemFree"); }
+CUresult memory_info(std::size_t* free_bytes, std::size_t* total) {
+  *free_bytes = driver.free_bytes;
+  *total = driver.total_bytes;
+  return guarded("cuMemGetInfo");
+}
+
+CUresult stream_create(CUstream* out, unsigned) { return *out = fake_stream(99), guarded("cuStreamCreate"); }
+CUresult stream_destroy(CUstream) { return guarded("cuStreamDestroy"); }
+CUresult stream_get_id(CUstream stream, unsigned long long* out) {
+  return *out = reinterpret_cast<std::uintptr_t>(stream) + 1000, in_context("cuStreamGetId");
+}
+CUresult stream_get_context(CUstream stream, CUcontext* out) {
+  const auto found = driver.contexts.find(stream);
+  *out = found == driver.contexts.end() ? primary_context(0) : found->second;
+  return answer("cuStreamGetCtx");
+}
+CUresult stream_is_capturing(CUstream stream, CUstreamCaptureStatus* out) {
+  *out = driver.capturing.count(stream) ? CU_STREAM_CAPTURE_STATUS_ACTIVE : CU_STREAM_CAPTURE_STATUS_NONE;
+  return in_context("cuStreamIsCapturing");
+}
+CUresult stream_query(CUstream) { return guarded("cuStreamQuery"); }
+CUresult stream_wait(CUstream, CUevent, unsigned) { return guarded("cuStreamWaitEvent"); }
+
+CUresult event_create(CUevent* out, unsigned) { return *out = handle<CUevent>(0x800), guarded("cuEventCreate"); }
+CUresult event_destroy(CUevent) { return guarded("cuEventDestroy"); }
+CUresult event_record(CUevent, CUstream) { return guarded("cuEventRecord"); }
+CUresult event_query(CUevent) { return guarded("cuEventQuery"); }
+CUresult event_synchronize(CUevent) { return guarded("cuEventSynchronize"); }
+
+template <class Function>
+void* address(Function* function) {
+  return reinterpret_cast<void*>(function);
+}
+
+const std::map<std::string_view, void*> functions{
+    {"cuDeviceGet", address(device_get)},
+    {"cuDeviceGetName", address(device_get_name)},
+    {"cuDeviceGetAttribute", address(device_get_attribute)},
+    {"cuDevicePrimaryCtxRetain", address(context_retain)},
+    {"cuCtxGetCurrent", address(context_get_current)},
+    {"cuCtxPushCurrent", address(context_push)},
+    {"cuCtxPopCurrent", address(context_pop)},
+    {"cuCtxGetDevice", address(context_get_device)},
+    {"cuCtxSynchronize", address(context_synchronize)},
+    {"cuThreadExchangeStreamCaptureMode", address(exchange_mode)},
+    {"cuMemPoolCreate", address(pool_create)},
+    {"cuMemPoolDestroy", address(pool_destroy)},
+    {"cuMemPoolTrimTo", address(pool_trim)},
+    {"cuMemPoolGetAttribute", address(pool_get)},
+    {"cuMemPoolSetAttribute", address(pool_set)},
+    {"cuMemAllocFromPoolAsync", address(allocate_from_pool)},
+    {"cuMemFreeAsync", address(free_async)},
+    {"cuMemAlloc", address(allocate)},
+    {"cuMemFree", address(free_)},
+    {"cuMemGetInfo", address(memory_info)},
+    {"cuStreamCreate", address(stream_create)},
+    {"cuStreamDestroy", address(stream_destroy)},
+    {"cuStreamGetId", address(stream_get_id)},
+    {"cuStreamGetCtx", address(stream_get_context)},
+    {"cuStreamIsCapturing", address(stream_is_capturing)},
+    {"cuStreamQuery", address(stream_query)},
+    {"cuStreamWaitEvent", address(stream_wait)},
+    {"cuEventCreate", address(event_create)},
+    {"cuEventDestroy", address(event_destroy)},
+    {"cuEventRecord", address(event_record)},
+    {"cuEventQuery", address(event_query)},
+    {"cuEventSynchronize", address(event_synchronize)},
+};
+
+}  // namespace
+
+bool fake_driver::called(const std::string& name) const { return count(name) > 0; }
+std::size_t fake_driver::count(const std::string& name) const {
+  return static_cast<std::size_t>(std::count(calls.begin(), calls.end(), name));
+}
+
+CUcontext primary_context(int device) { return handle<CUcontext>(0x500U + static_cast<unsigned>(device)); }
+CUcontext other_context(int device) { return handle<CUcontext>(0x600U + static_cast<unsigned>(device)); }
+CUstream fake_stream(int number) { return handle<CUstream>(0x900U + static_cast<unsigned>(number)); }
+
+fake_driver& reset_fake_driver() { return driver = fake_driver{}; }
+
+void* fake_function(const char* name) {
+  const auto found = functions.find(name);
+  return found == functions.end() ? nullptr : found->second;
+}
+
+}  // namespace weir::test
+
+// The runtime, as far as weir calls it.
+extern "C" {
+cudaError_t cudaGetDeviceCount(int* count) { return *count = weir::test::fake_device_count, cudaSuccess; }
+cudaError_t cudaGetDevice(int* device) { return *device = 1, cudaSuccess; }
+cudaError_t cudaPeekAtLastError() { return cudaSuccess; }
+cudaError_t cudaGetLastError() { return cudaSuccess; }
+cudaError_t cudaGetDriverEntryPointByVersion(const char* name, void** out, unsigned, unsigned long long,
+                                             cudaDriverEntryPointQueryResult* found) {
+  *out = weir::test::fake_function(name);
+  *found = *out ? cudaDriverEntryPointSuccess : cudaDriverEntryPointSymbolNotFound;
+  return cudaSuccess;
+}
+}

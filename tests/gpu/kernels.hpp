@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Kernels that tell whether memory was ours: every byte of a block is a function of its place and a seed.
+#pragma once
+
+#include <driver_types.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace weir::test {
+
+// Writes every byte of the range.
+void fill(void* begin, std::size_t bytes, std::uint32_t seed, cudaStream_t);
+// Adds to *mismatches, in device memory, how many bytes are not what fill() wrote with that seed.
+void count_mismatches(const void* begin, std::size_t bytes, std::uint32_t seed, unsigned long long* mismatches,
+                      cudaStream_t);
+// Keeps one multiprocessor's worth of the stream busy for about so long, touching no memory.
+void busy(unsigned microseconds, cudaStream_t);
+// Writes where nothing is: cudaErrorIllegalAddress, which stays.
+void write_to_nowhere(cudaStream_t);
+// A launch that fails at once and leaves cudaErrorInvalidConfiguration behind, unlooked at.
+void launch_nothing(cudaStream_t);
+
+}  // namespace weir::test
