@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# What is installed: the library, its headers, and what find_package(weir) and pkg-config need to find them. A static
+# What is installed: the command line, the library, its headers, and what find_package(weir) and pkg-config need to find them. A static
 # library passes on what it was linked with; that list is read from the target, so that a layer says it in one place.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
@@ -36,3 +36,7 @@ install(FILES ${PROJECT_BINARY_DIR}/weir-config.cmake ${PROJECT_BINARY_DIR}/weir
         DESTINATION ${config_dir})
 install(FILES ${PROJECT_BINARY_DIR}/weir.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+if(TARGET weir_cli)
+  set_target_properties(weir_cli PROPERTIES INSTALL_RPATH $ORIGIN/../${CMAKE_INSTALL_LIBDIR})
+  install(TARGETS weir_cli)
+endif()
