@@ -79,7 +79,9 @@ struct region : extent {
   region* next = nullptr;
   std::unique_ptr<std::atomic<range*>[]> table;
 
-  std::uintptr_t at(std::uint32_t granule) const noexcept { return base + std::size_t{granule} * granule_bytes; }
+  std::uintptr_t begin = 0;  // of the first granule: base, rounded up to one
+
+  std::uintptr_t at(std::uint32_t granule) const noexcept { return begin + std::size_t{granule} * granule_bytes; }
   bool is_empty() const noexcept { return granules_free == granules; }
 };
 

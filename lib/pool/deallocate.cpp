@@ -16,8 +16,10 @@ namespace {
 
 void count(std::atomic<std::uint64_t>& counter) noexcept { counter.fetch_add(1, std::memory_order_relaxed); }
 
+// Null before the first granule and past the last: pages of a region hold a little more than its granules.
 range* range_at(const core::region& r, std::uintptr_t at) noexcept {
-  return r.table[(at - r.base) / core::granule_bytes].load(std::memory_order_relaxed);
+  const std::size_t granule = (at - r.begin) / core::granule_bytes;
+  return at < r.begin || granule >= r.granules ? nullptr : r.table[granule].load(std::memory_order_relaxed);
 }
 
 // As an allocation of that many bytes would have been rounded, where it is small.

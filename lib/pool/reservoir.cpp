@@ -380,19 +380,19 @@ region* reservoir::new_region(std::uint32_t granules) {
 result<region*> reservoir::grow_region(std::size_t bytes, const stream_state* caller) noexcept {
   const std::lock_guard growth(growth_);
   const std::size_t chunk = shadow_.chunk_bytes();
-  const std::size_t least = base::round_up(bytes, chunk);
+  // A region only cuts from pages it owns (cache/page_map.hpp), and whole granules: room for what that may cost.
+  const std::size_t least = base::round_up(bytes + cache::page_map::page_bytes, chunk);
   std::size_t want = std::max(options_.region_bytes, least);
   auto native = allocate_native(want, caller);
   // Where there is no room for the usual size, the smallest that serves is better than none.
   if (!native && native.error().code == errc::out_of_memory && least < want) native = allocate_native(want = least, caller);
   if (!native) return std::move(native).error();
-  // A region only cuts from pages it owns (cache/page_map.hpp), and whole granules.
   const std::uintptr_t begin = base::round_up(native->base, core::granule_bytes);
   const std::uintptr_t end = base::round_down(native->base + native->bytes, cache::page_map::page_bytes);
-  WEIR_ASSERT(begin == native->base);
   region* r = new_region(static_cast<std::uint32_t>((end - begin) / core::granule_bytes));
   r->pool = pool_id_;
   r->base = native->base;
+  r->begin = begin;
   r->bytes = native->bytes;
   {
     const std::lock_guard lock(mutex_);

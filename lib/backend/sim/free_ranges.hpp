@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The free ranges of a native pool. A range is everybody's, or behind a point of one stream: that stream may use it at
-// once, others when the point is complete or they are ordered after it. Ranges are kept by address (map, neighbours of
-// the same owner coalesced), by size for each owner (best fit), and by completion time (to become everybody's).
-// Every operation is O(log n) in the number of ranges, plus the ranges it removes.
+// The free ranges of a native pool. A range belongs to an owner, a stream's small or large blocks, and is coalesced
+// with its owner's neighbours only. Kept by address, by size for each owner (best fit), and by size over all owners for
+// those of a chunk or more. Every operation is O(log n) in the number of ranges, plus the ranges it removes.
 #pragma once
 
 #include <cstdint>
@@ -13,66 +12,47 @@
 #include <unordered_map>
 #include <utility>
 
-#include "backend/sim/vector_clock.hpp"
-
 namespace weir::sim {
 
-// Where in the order of things a range was freed.
-struct free_point {
-  stream_slot stream = 0;  // 0: complete, everybody's
-  std::uint64_t tick = 0;
-  std::uint64_t complete_at_ns = 0;
-};
-
-// Who asks: a stream, and what it is ordered after.
-struct taker {
-  stream_slot stream = 0;
-  const vector_clock* clock = nullptr;
-
-  bool may_use(const free_point& point) const noexcept {
-    return point.stream == 0 || point.stream == stream || (*clock)[point.stream] >= point.tick;
-  }
-};
+// Whose a free range is; a number made by the native pool's model.
+using range_owner = std::uint64_t;
 
 class free_ranges {
  public:
   struct range {
     std::uint64_t end = 0;
-    free_point point;
+    range_owner owner = 0;
   };
   using address_map = std::map<std::uint64_t, range>;
   using size_set = std::set<std::pair<std::uint64_t, std::uint64_t>>;  // bytes, begin
 
-  void insert(std::uint64_t begin, std::uint64_t end, free_point point);
+  // Ranges of at least `large_bytes` are also found by large().
+  explicit free_ranges(std::uint64_t large_bytes) : large_bytes_(large_bytes) {}
+
+  void insert(std::uint64_t begin, std::uint64_t end, range_owner);
   // Takes [begin, end) out of whatever ranges it meets; what they have outside stays as it was.
   void remove(std::uint64_t begin, std::uint64_t end);
-  // Points complete by `now_ns` are everybody's from here on.
-  void settle(std::uint64_t now_ns);
 
-  // Address of the smallest range that can serve, lowest first; `alignment` is a power of two.
-  std::optional<std::uint64_t> best_fit(std::uint64_t bytes, std::uint64_t alignment, const taker& who) const;
-  // The same among ranges that `who` may not use yet, with the point to wait for.
-  std::optional<std::pair<std::uint64_t, free_point>> best_fit_pending(std::uint64_t bytes,
-                                                                       std::uint64_t alignment) const;
+  // An aligned address at the high end of the smallest range of the owner that can serve, the lowest of equals;
+  // `alignment` is a power of two.
+  std::optional<std::uint64_t> best_fit(std::uint64_t bytes, std::uint64_t alignment, range_owner) const;
+  // The same among the ranges of all.
+  std::optional<std::uint64_t> best_fit_of_all(std::uint64_t bytes, std::uint64_t alignment) const;
 
   // The range that ends or begins at an address, or null.
   const address_map::value_type* ending_at(std::uint64_t address) const;
   const address_map::value_type* beginning_at(std::uint64_t address) const;
   const address_map& by_address() const noexcept { return by_address_; }
-  // Everybody's ranges by size.
-  const size_set& complete() const noexcept { return complete_; }
+  const size_set& large() const noexcept { return large_; }
 
  private:
-  using sizes_by_stream = std::unordered_map<stream_slot, size_set>;
-
   void link(std::uint64_t begin, const range&);
   void unlink(std::uint64_t begin, const range&);
-  size_set& sizes_of(stream_slot stream) { return stream == 0 ? complete_ : pending_sizes_[stream]; }
 
+  std::uint64_t large_bytes_;
   address_map by_address_;
-  size_set complete_;
-  sizes_by_stream pending_sizes_;
-  std::set<std::pair<std::uint64_t, std::uint64_t>> pending_;  // complete_at_ns, begin
+  std::unordered_map<range_owner, size_set> by_size_;
+  size_set large_;
 };
 
 }  // namespace weir::sim

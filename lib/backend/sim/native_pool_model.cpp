@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <bit>
 #include <iterator>
-#include <utility>
-#include <vector>
 
 namespace weir::sim {
 namespace {
@@ -13,28 +11,24 @@ namespace {
 std::uint64_t align_up(std::uint64_t n, std::uint64_t alignment) { return (n + alignment - 1) & ~(alignment - 1); }
 std::uint64_t align_down(std::uint64_t n, std::uint64_t alignment) { return n & ~(alignment - 1); }
 
-// Bytes of [begin, end) that are whole chunks outside [keep_begin, keep_end); `take(first, last)` is told of each run.
-template <class Take>
-void for_whole_chunks(std::uint64_t begin, std::uint64_t end, std::uint64_t keep_begin, std::uint64_t keep_end,
-                      std::uint64_t chunk, Take take) {
-  const auto whole = [&](std::uint64_t b, std::uint64_t e) {
-    b = align_up(b, chunk);
-    e = align_down(e, chunk);
-    if (b < e) take(b, e);
-  };
-  if (keep_end <= begin || end <= keep_begin) return whole(begin, end);
-  if (begin < keep_begin) whole(begin, keep_begin);
-  if (keep_end < end) whole(keep_end, end);
-}
+// A gap is taken where it has room for this many such requests, else any that will do: new address space is cheap, and
+// filling the small gaps first would remap far fewer chunks than were measured.
+constexpr std::uint64_t roomy = 4;
 
 }  // namespace
 
-native_pool_model::native_pool_model(const config& c) : config_(c) { gaps_.emplace(c.address_begin, c.address_end); }
+native_pool_model::native_pool_model(const config& c) : config_(c), free_(c.chunk_bytes) {
+  gaps_.emplace(c.address_begin, c.address_end);
+}
+
+range_owner native_pool_model::owner_of(stream_slot stream, std::uint64_t rounded_bytes) {
+  return std::uint64_t{stream} * 2 + (rounded_bytes <= small_bytes_max ? 1 : 0);
+}
 
 native_pool_model::request native_pool_model::rounded(std::uint64_t bytes, const taker& who) const {
   const std::uint64_t whole = align_up(bytes, config_.granularity);
   const bool aligned = std::has_single_bit(whole) && whole <= config_.chunk_bytes;
-  return {whole, aligned ? whole : config_.granularity, &who};
+  return {whole, aligned ? whole : config_.granularity, owner_of(who.stream, whole), who};
 }
 
 std::optional<native_pool_model::allocation> native_pool_model::allocate(std::uint64_t bytes, const taker& who,
@@ -42,31 +36,72 @@ std::optional<native_pool_model::allocation> native_pool_model::allocate(std::ui
                                                                          std::uint64_t device_free) {
   if (bytes > config_.address_end - config_.address_begin) return std::nullopt;
   const request r = rounded(bytes, who);
-  free_.settle(now_ns);
-  if (const auto address = free_.best_fit(r.bytes, r.alignment, who)) return take(*address, r);
-  if (const auto hole = best_hole(r))
-    if (const auto filled = fill(*hole, r, device_free)) return filled;
-  if (const auto pending = free_.best_fit_pending(r.bytes, r.alignment)) {
-    allocation late = take(pending->first, r);
-    late.wait_for = pending->second;
-    return late;
-  }
-  return std::nullopt;
+  unfinished_.settle(now_ns);
+  if (const auto address = free_.best_fit(r.bytes, r.alignment, r.owner)) return take(*address, r);
+  if (const auto taken = take_over(r)) return taken;
+  if (const auto filled = fill_hole(r, device_free)) return filled;
+  return take_late(r);
 }
 
 native_pool_model::allocation native_pool_model::take(std::uint64_t address, const request& r) {
   free_.remove(address, address + r.bytes);
+  unfinished_.remove(address, address + r.bytes);
   live_.emplace(address, r.bytes);
   used_ += r.bytes;
   return {address, 0, 0, {}};
 }
 
+// Whole free chunks of another owner, from the smallest range that has enough; what is left of the last one changes
+// its owner with the rest.
+std::optional<native_pool_model::allocation> native_pool_model::take_over(const request& r) {
+  const auto& sizes = free_.large();
+  for (auto it = sizes.lower_bound({r.bytes, 0}); it != sizes.end(); ++it) {
+    const std::uint64_t begin = align_up(it->second, config_.chunk_bytes);
+    const std::uint64_t end = begin + align_up(r.bytes, config_.chunk_bytes);
+    if (end > it->second + it->first || !unfinished_.all_before(r.who, begin, end)) continue;
+    free_.remove(begin, end);
+    free_.insert(begin, end, r.owner);
+    return take(begin, r);
+  }
+  return std::nullopt;
+}
+
+std::optional<native_pool_model::allocation> native_pool_model::fill_hole(const request& r,
+                                                                          std::uint64_t device_free) {
+  auto hole = best_hole(r, r.bytes * roomy);
+  if (!hole) hole = best_hole(r, 0);
+  if (!hole) return std::nullopt;
+  const run place{hole->begin, hole->begin + r.bytes};
+  const std::vector<run> spare = spare_chunks(place, hole->lacking);
+  const std::uint64_t remapped = chunks_in(spare);
+  const std::uint64_t grown = hole->lacking - remapped;
+  if (grown * config_.chunk_bytes > growth_limit(device_free)) return std::nullopt;
+  for (const run& chunks : spare) unmap(chunks);
+  map_gaps(place.begin, place.end, r.owner);
+  reserved_high_ = std::max(reserved_high_, reserved_);
+  allocation made = take(place.begin, r);
+  made.chunks_remapped = remapped;
+  made.chunks_grown = grown;
+  return made;
+}
+
+std::optional<native_pool_model::allocation> native_pool_model::take_late(const request& r) {
+  const auto address = free_.best_fit_of_all(r.bytes, r.alignment);
+  if (!address) return std::nullopt;
+  const free_point last = unfinished_.last_in(*address, *address + r.bytes);
+  allocation made = take(*address, r);
+  made.wait_for = last;
+  return made;
+}
+
 bool native_pool_model::deallocate(std::uint64_t address, const free_point& point, std::uint64_t now_ns) {
   const auto it = live_.find(address);
   if (it == live_.end()) return false;
-  used_ -= it->second;
-  free_.insert(address, address + it->second, point.complete_at_ns <= now_ns ? free_point{} : point);
+  const std::uint64_t bytes = it->second;
+  used_ -= bytes;
   live_.erase(it);
+  free_.insert(address, address + bytes, owner_of(point.stream, bytes));
+  if (point.complete_at_ns > now_ns) unfinished_.insert(address, address + bytes, point);
   return true;
 }
 
@@ -76,24 +111,26 @@ std::uint64_t native_pool_model::bytes_of(std::uint64_t address) const {
 }
 
 // Placements worth a look begin where the free range before a gap begins, or end where the one after it ends.
-std::optional<native_pool_model::placement> native_pool_model::best_hole(const request& r) const {
+std::optional<native_pool_model::placement> native_pool_model::best_hole(const request& r,
+                                                                         std::uint64_t gap_bytes_min) const {
   std::optional<placement> best;
   const auto consider = [&](std::uint64_t begin) {
     const std::uint64_t most = best ? best->lacking - 1 : ~std::uint64_t{0};
     if (const auto lacks = lacking(begin, r, most)) best = placement{begin, *lacks};
   };
   for (const auto& [gap_begin, gap_end] : gaps_) {
+    if (gap_end - gap_begin < gap_bytes_min) continue;
     const auto* before = free_.ending_at(gap_begin);
-    const bool edge = before && r.who->may_use(before->second.point);
+    const bool edge = before && before->second.owner == r.owner;
     consider(align_up(edge ? before->first : gap_begin, r.alignment));
     const auto* after = free_.beginning_at(gap_end);
-    if (!after || !r.who->may_use(after->second.point) || after->second.end < config_.address_begin + r.bytes) continue;
-    consider(align_down(after->second.end - r.bytes, r.alignment));
+    if (after && after->second.owner == r.owner && after->second.end >= config_.address_begin + r.bytes)
+      consider(align_down(after->second.end - r.bytes, r.alignment));
   }
   return best;
 }
 
-// Chunks to map for [begin, begin + bytes), or nothing where a live byte or more than `most` chunks are in the way.
+// Chunks to map for [begin, begin + bytes), or nothing where something else or more than `most` chunks is in the way.
 std::optional<std::uint64_t> native_pool_model::lacking(std::uint64_t begin, const request& r,
                                                         std::uint64_t most) const {
   const std::uint64_t end = begin + r.bytes;
@@ -109,7 +146,7 @@ std::optional<std::uint64_t> native_pool_model::lacking(std::uint64_t begin, con
       chunks += (until - align_down(at, config_.chunk_bytes)) / config_.chunk_bytes;
       if (chunks > most) return std::nullopt;
       at = gap++->second;
-    } else if (range != free_.by_address().end() && range->first <= at && r.who->may_use(range->second.point)) {
+    } else if (range != free_.by_address().end() && range->first <= at && range->second.owner == r.owner) {
       at = range++->second.end;
     } else {
       return std::nullopt;
@@ -123,94 +160,77 @@ std::uint64_t native_pool_model::growth_limit(std::uint64_t device_free) const {
   return align_down(std::min(room, device_free), config_.chunk_bytes);
 }
 
-std::uint64_t native_pool_model::stealable(std::uint64_t keep_begin, std::uint64_t keep_end,
-                                           std::uint64_t most) const {
-  std::uint64_t chunks = 0;
-  const auto& sizes = free_.complete();
-  for (auto it = sizes.lower_bound({config_.chunk_bytes, 0}); it != sizes.end() && chunks < most; ++it)
-    for_whole_chunks(it->second, it->second + it->first, keep_begin, keep_end, config_.chunk_bytes,
-                     [&](std::uint64_t b, std::uint64_t e) { chunks += (e - b) / config_.chunk_bytes; });
-  return std::min(chunks, most);
+// From the smallest ranges first, and from their ends.
+std::vector<native_pool_model::run> native_pool_model::spare_chunks(const run& keep, std::uint64_t most) const {
+  const std::uint64_t chunk = config_.chunk_bytes;
+  std::vector<run> spare;
+  const auto& sizes = free_.large();
+  for (auto it = sizes.begin(); it != sizes.end() && most > 0; ++it) {
+    const std::uint64_t first = align_up(it->second, chunk);
+    for (std::uint64_t end = align_down(it->second + it->first, chunk); end > first && most > 0; end -= chunk) {
+      const std::uint64_t begin = end - chunk;
+      if ((begin < keep.end && keep.begin < end) || unfinished_.any_in(begin, end)) continue;
+      --most;
+      if (!spare.empty() && spare.back().begin == end)
+        spare.back().begin = begin;
+      else
+        spare.push_back({begin, end});
+    }
+  }
+  return spare;
 }
 
-// Unmaps up to `chunks` whole free chunks outside [keep_begin, keep_end), from the smallest ranges first.
-std::uint64_t native_pool_model::steal(std::uint64_t chunks, std::uint64_t keep_begin, std::uint64_t keep_end) {
-  std::uint64_t taken = 0;
-  std::vector<std::pair<std::uint64_t, std::uint64_t>> runs;
-  const auto& sizes = free_.complete();
-  for (auto it = sizes.lower_bound({config_.chunk_bytes, 0}); it != sizes.end() && taken < chunks; ++it)
-    for_whole_chunks(it->second, it->second + it->first, keep_begin, keep_end, config_.chunk_bytes,
-                     [&](std::uint64_t b, std::uint64_t e) {
-                       const std::uint64_t n = std::min((e - b) / config_.chunk_bytes, chunks - taken);
-                       if (n > 0) runs.emplace_back(e - n * config_.chunk_bytes, e);
-                       taken += n;
-                     });
-  for (const auto& [b, e] : runs) unmap(b, e);
-  return taken;
+std::uint64_t native_pool_model::chunks_in(const std::vector<run>& runs) const {
+  std::uint64_t bytes = 0;
+  for (const run& r : runs) bytes += r.end - r.begin;
+  return bytes / config_.chunk_bytes;
 }
 
-std::optional<native_pool_model::allocation> native_pool_model::fill(const placement& hole, const request& r,
-                                                                     std::uint64_t device_free) {
-  const std::uint64_t begin = hole.begin;
-  const std::uint64_t end = begin + r.bytes;
-  const std::uint64_t found = stealable(begin, end, hole.lacking);
-  const std::uint64_t grown = hole.lacking - found;
-  if (grown * config_.chunk_bytes > growth_limit(device_free)) return std::nullopt;
-  steal(found, begin, end);
-  map_gaps(begin, end);
-  reserved_high_ = std::max(reserved_high_, reserved_);
-  allocation made = take(begin, r);
-  made.chunks_remapped = found;
-  made.chunks_grown = grown;
-  return made;
-}
-
-void native_pool_model::map_gaps(std::uint64_t begin, std::uint64_t end) {
+void native_pool_model::map_gaps(std::uint64_t begin, std::uint64_t end, range_owner owner) {
   auto gap = gaps_.upper_bound(begin);
   if (gap != gaps_.begin() && std::prev(gap)->second > begin) --gap;
   while (gap != gaps_.end() && gap->first < end) {
     const auto [b, e] = *gap++;
-    map(std::max(b, align_down(begin, config_.chunk_bytes)), std::min(e, align_up(end, config_.chunk_bytes)));
+    map(std::max(b, align_down(begin, config_.chunk_bytes)), std::min(e, align_up(end, config_.chunk_bytes)), owner);
   }
 }
 
 // [begin, end) are chunks inside one gap.
-void native_pool_model::map(std::uint64_t begin, std::uint64_t end) {
+void native_pool_model::map(std::uint64_t begin, std::uint64_t end, range_owner owner) {
   const auto gap = std::prev(gaps_.upper_bound(begin));
   const auto [gap_begin, gap_end] = *gap;
   gaps_.erase(gap);
   if (gap_begin < begin) gaps_.emplace(gap_begin, begin);
   if (end < gap_end) gaps_.emplace(end, gap_end);
-  free_.insert(begin, end, {});
+  free_.insert(begin, end, owner);
   reserved_ += end - begin;
 }
 
-// [begin, end) are whole free chunks of one range.
-void native_pool_model::unmap(std::uint64_t begin, std::uint64_t end) {
-  free_.remove(begin, end);
-  reserved_ -= end - begin;
-  auto next = gaps_.lower_bound(begin);
+void native_pool_model::unmap(const run& chunks) {
+  free_.remove(chunks.begin, chunks.end);
+  reserved_ -= chunks.end - chunks.begin;
+  std::uint64_t end = chunks.end;
+  auto next = gaps_.lower_bound(chunks.begin);
   if (next != gaps_.end() && next->first == end) {
     end = next->second;
     next = gaps_.erase(next);
   }
-  if (next != gaps_.begin() && std::prev(next)->second == begin) {
+  if (next != gaps_.begin() && std::prev(next)->second == chunks.begin)
     std::prev(next)->second = end;
-    return;
-  }
-  gaps_.emplace(begin, end);
+  else
+    gaps_.emplace(chunks.begin, end);
 }
 
 std::uint64_t native_pool_model::trim(std::uint64_t bytes_to_keep, std::uint64_t now_ns) {
-  free_.settle(now_ns);
+  unfinished_.settle(now_ns);
   if (reserved_ <= bytes_to_keep) return 0;
   const std::uint64_t before = reserved_;
-  steal((reserved_ - bytes_to_keep) / config_.chunk_bytes, 0, 0);
+  for (const run& chunks : spare_chunks({}, (reserved_ - bytes_to_keep) / config_.chunk_bytes)) unmap(chunks);
   return before - reserved_;
 }
 
 std::uint64_t native_pool_model::available(std::uint64_t device_free) const {
-  return growth_limit(device_free) + stealable(0, 0, ~std::uint64_t{0}) * config_.chunk_bytes;
+  return growth_limit(device_free) + chunks_in(spare_chunks({}, ~std::uint64_t{0})) * config_.chunk_bytes;
 }
 
 }  // namespace weir::sim

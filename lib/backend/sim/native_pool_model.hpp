@@ -2,14 +2,16 @@
 //
 // A native pool as it was measured to behave (ARCHITECTURE.md, "The simulated device"), as pure arithmetic over
 // addresses: no lock, no clock, no device. Physical memory comes in chunks mapped at chunk-aligned addresses.
-// An allocation is served by
-//   1. best fit among contiguous free ranges that its stream may use, else
-//   2. the address hole (unmapped addresses and the free edges on both sides) that lacks the fewest chunks; what it
-//      lacks is taken from whole free chunks elsewhere (remap), and
-//   3. what still lacks, from the device (growth), else
-//   4. a range whose free is not complete yet, for which its stream then waits, else there is no room.
-// Step 1 is O(log n) in the free ranges; 2 and 3 look at every unmapped gap, of which there are at most as many as
-// chunks, and at one range per chunk taken.
+//
+// Chunks are cut for one stream and one kind of size, small or not; between streams and kinds memory goes in whole free
+// chunks. That is no measurement but what reproduces measured footprints. An allocation is served by
+//   1. best fit in the contiguous free ranges of its stream and kind, else
+//   2. whole free chunks of others where they are, if complete or ordered before the stream, else
+//   3. the address hole (unmapped addresses and the owner's free edges on both sides) that lacks the fewest chunks;
+//      what it lacks is taken from whole free and complete chunks elsewhere (remap), and
+//   4. what still lacks, from the device (growth), else
+//   5. any free range large enough, for whose completion the stream then waits, else there is no room.
+// Step 1 is O(log n) in the free ranges; 2 looks at ranges of a chunk or more, 3 at the unmapped gaps.
 #pragma once
 
 #include <cstddef>
@@ -17,8 +19,10 @@
 #include <map>
 #include <optional>
 #include <unordered_map>
+#include <vector>
 
 #include "backend/sim/free_ranges.hpp"
+#include "backend/sim/unfinished_frees.hpp"
 
 namespace weir::sim {
 
@@ -37,6 +41,9 @@ class native_pool_model {
     std::uint64_t chunks_grown = 0;
     free_point wait_for;  // stream 0: nothing to wait for
   };
+
+  // The largest size, rounded, that counts as small. Any value from 4 KiB to 1 MiB gives about the same footprints.
+  static constexpr std::uint64_t small_bytes_max = std::uint64_t{32} << 10;
 
   explicit native_pool_model(const config&);
 
@@ -58,30 +65,41 @@ class native_pool_model {
   std::uint64_t available(std::uint64_t device_free) const;
 
  private:
+  struct request {
+    std::uint64_t bytes = 0;  // rounded
+    std::uint64_t alignment = 0;
+    range_owner owner = 0;
+    taker who;
+  };
   struct placement {
     std::uint64_t begin = 0;
     std::uint64_t lacking = 0;  // chunks
   };
-  struct request {
-    std::uint64_t bytes = 0;  // rounded
-    std::uint64_t alignment = 0;
-    const taker* who = nullptr;
+  struct run {
+    std::uint64_t begin = 0;
+    std::uint64_t end = 0;
   };
 
   request rounded(std::uint64_t bytes, const taker&) const;
-  std::optional<placement> best_hole(const request&) const;
-  std::optional<std::uint64_t> lacking(std::uint64_t begin, const request&, std::uint64_t most) const;
-  std::optional<allocation> fill(const placement&, const request&, std::uint64_t device_free);
-  std::uint64_t steal(std::uint64_t chunks, std::uint64_t keep_begin, std::uint64_t keep_end);
-  std::uint64_t stealable(std::uint64_t keep_begin, std::uint64_t keep_end, std::uint64_t most) const;
-  void map_gaps(std::uint64_t begin, std::uint64_t end);
-  void map(std::uint64_t begin, std::uint64_t end);
-  void unmap(std::uint64_t begin, std::uint64_t end);
-  std::uint64_t growth_limit(std::uint64_t device_free) const;
+  static range_owner owner_of(stream_slot, std::uint64_t rounded_bytes);
   allocation take(std::uint64_t address, const request&);
+  std::optional<allocation> take_over(const request&);
+  std::optional<allocation> fill_hole(const request&, std::uint64_t device_free);
+  std::optional<allocation> take_late(const request&);
+
+  std::optional<placement> best_hole(const request&, std::uint64_t gap_bytes_min) const;
+  std::optional<std::uint64_t> lacking(std::uint64_t begin, const request&, std::uint64_t most) const;
+  // Runs of whole free and complete chunks outside [keep.begin, keep.end), at most `most` chunks in all.
+  std::vector<run> spare_chunks(const run& keep, std::uint64_t most) const;
+  std::uint64_t chunks_in(const std::vector<run>&) const;
+  std::uint64_t growth_limit(std::uint64_t device_free) const;
+  void map_gaps(std::uint64_t begin, std::uint64_t end, range_owner);
+  void map(std::uint64_t begin, std::uint64_t end, range_owner);
+  void unmap(const run&);
 
   const config config_;
   free_ranges free_;
+  unfinished_frees unfinished_;
   std::map<std::uint64_t, std::uint64_t> gaps_;  // unmapped addresses: begin, end
   std::unordered_map<std::uint64_t, std::uint64_t> live_;
   std::uint64_t reserved_ = 0;

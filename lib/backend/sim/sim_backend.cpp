@@ -179,8 +179,7 @@ result<void*> sim_backend::allocate_direct(std::size_t bytes) noexcept {
   const error refused{.code = errc::out_of_memory, .bytes = bytes, .limit = device_->free_bytes()};
   if (c.failed || bytes > device_->free_bytes()) return refused;
   const std::uint64_t whole = (bytes + direct_granularity - 1) / direct_granularity * direct_granularity;
-  const vector_clock nothing;
-  const auto at = device_->direct_addresses.best_fit(whole, direct_granularity, {0, &nothing});
+  const auto at = device_->direct_addresses.best_fit(whole, direct_granularity, 0);
   if (whole > device_->free_bytes() || !at) return refused;
   device_->direct_addresses.remove(*at, *at + whole);
   device_->direct_live.emplace(*at, whole);
@@ -203,7 +202,7 @@ result<void> sim_backend::deallocate_direct(void* what) noexcept {
   device_->order.observe_all();
   device_->order.forget(at, at + bytes);
   device_->direct_live.erase(it);
-  device_->direct_addresses.insert(at, at + bytes, {});
+  device_->direct_addresses.insert(at, at + bytes, 0);
   device_->direct_reserved -= bytes;
   c.meter.pass(*device_, cost.direct_deallocate_ns_per_mib * mib(bytes));
   return {};
