@@ -93,7 +93,7 @@ json& json::value(bool b) { return raw(b ? "true" : "false"); }
 json& json::value(double n) {
   if (!std::isfinite(n)) return null();
   std::array<char, 32> text{};
-  std::snprintf(text.data(), text.size(), "%.6g", n);
+  std::snprintf(text.data(), text.size(), "%.9g", n);
   return raw(text.data());
 }
 
