@@ -2,7 +2,7 @@
 #include "trace/binary_form.hpp"
 
 #include <catch2/catch_test_macros.hpp>
-#include <cstdio>
+#include <cctype>
 #include <fstream>
 #include <sstream>
 #include <string>
@@ -124,6 +124,24 @@ TEST_CASE("binary trace: what was flushed is readable when the writer dies") {
   CHECK(got.records.size() == 1);
   REQUIRE(got.failure);
   CHECK(got.failure->message() == "memory: byte 41: the file is cut: there is no end marker");
+}
+
+// A change here is a new version of the format, or a mistake.
+TEST_CASE("binary trace: its bytes are those of the example in docs/trace-format.md") {
+  std::ifstream in(WEIR_SOURCE_DIR "/docs/trace-format.md");
+  std::string bytes;
+  for (std::string line; std::getline(in, line);) {
+    if (!line.starts_with("    ") || line.size() < 6 || !std::isxdigit(static_cast<unsigned char>(line[4]))) continue;
+    std::istringstream words(line.substr(4, 48));
+    for (std::string word; words >> word && word.size() == 2;) bytes += static_cast<char>(std::stoi(word, nullptr, 16));
+  }
+  const std::vector<record> records = {
+      {.kind = record_kind::stream_birth, .stream = 1, .text = "0x10"},
+      {.kind = record_kind::allocate, .stream = 1, .id = 0, .bytes = 4096, .time_ns = 100},
+      {.kind = record_kind::deallocate, .stream = 1, .id = 0, .time_ns = 150},
+  };
+  CHECK((bytes == write_trace(records, {.compression = 0, .facts = {{"a", "b"}}})));
+  CHECK(read_trace(bytes).records.size() == 4);
 }
 
 TEST_CASE("binary trace: facts at the head are known at once") {
