@@ -7,8 +7,8 @@
 #include <set>
 #include <string>
 
-#include "cli/command.hpp"
-#include "cli/json.hpp"
+#include "cli/parse_json.hpp"
+#include "cli/run_weir.hpp"
 #include "weir/backend.hpp"
 #include "weir/version.hpp"
 
@@ -17,7 +17,7 @@ using Catch::Matchers::WithinAbs;
 using weir::test::json;
 using weir::test::parse_json;
 using weir::test::run_weir;
-using weir::test::scratch_directory;
+using weir::test::scratch_folder;
 
 namespace {
 
@@ -39,7 +39,7 @@ const char* const small_trace =
 json::array runs_of(const std::string& arguments) {
   const auto done = run_weir("replay --json - --device sim " + arguments);
   INFO(done.err);
-  REQUIRE(done.status == 0);
+  REQUIRE(done.exit_code == 0);
   return parse_json(done.out)["runs"].items();
 }
 
@@ -61,7 +61,7 @@ void check_latency(const json& call) {
 void check_refused(const std::string& arguments, const std::string& reason) {
   const auto done = run_weir("replay " + arguments);
   INFO(arguments);
-  CHECK(done.status == 2);
+  CHECK(done.exit_code == 2);
   CHECK(done.out.empty());
   CHECK_THAT(done.err, ContainsSubstring(reason));
 }
@@ -70,7 +70,7 @@ void check_refused(const std::string& arguments, const std::string& reason) {
 
 TEST_CASE("replay: JSON has every field of every run, by allocator and pass") {
   const auto done = run_weir("replay --json - --device sim --allocator weir,native,direct " + bundled);
-  REQUIRE(done.status == 0);
+  REQUIRE(done.exit_code == 0);
   const json whole = parse_json(done.out);
   CHECK(keys_of(whole) == std::set<std::string>{"weir", "device", "timer_floor_ns", "runs"});
   CHECK(whole["weir"].text() == WEIR_VERSION);
@@ -122,8 +122,8 @@ TEST_CASE("replay: the native pool is called for every operation, weir's for few
 }
 
 TEST_CASE("replay: peak live is the largest sum of requested bytes, in every pass") {
-  const scratch_directory scratch;
-  const auto runs = runs_of("--passes 3 '" + scratch.write("small.one.trace", small_trace) + "'");
+  const scratch_folder scratch;
+  const auto runs = runs_of("--passes 3 '" + scratch.file("small.one.trace", small_trace) + "'");
   REQUIRE(runs.size() == 6);
   for (const json& run : runs) {
     CHECK(run["trace"].text() == "small");
@@ -133,26 +133,26 @@ TEST_CASE("replay: peak live is the largest sum of requested bytes, in every pas
 }
 
 TEST_CASE("replay: several traces, in order") {
-  const scratch_directory scratch;
-  const auto runs = runs_of("--passes 1 --allocator native '" + scratch.write("b.trace", small_trace) + "' '" +
-                            scratch.write("a.trace", small_trace) + "'");
+  const scratch_folder scratch;
+  const auto runs = runs_of("--passes 1 --allocator native '" + scratch.file("b.trace", small_trace) + "' '" +
+                            scratch.file("a.trace", small_trace) + "'");
   REQUIRE(runs.size() == 2);
   CHECK(runs[0]["trace"].text() == "b");
   CHECK(runs[1]["trace"].text() == "a");
 }
 
 TEST_CASE("replay: direct allocations hold what is live") {
-  const scratch_directory scratch;
-  const auto runs = runs_of("--allocator direct '" + scratch.write("small.trace", small_trace) + "'");
+  const scratch_folder scratch;
+  const auto runs = runs_of("--allocator direct '" + scratch.file("small.trace", small_trace) + "'");
   REQUIRE(runs.size() == 2);
   CHECK(runs[0]["peak_reserved_bytes"].number() == runs[0]["peak_live_bytes"].number());
 }
 
 TEST_CASE("replay: what finds no room under a limit is counted, and the rest goes on") {
-  const scratch_directory scratch;
+  const scratch_folder scratch;
   // 40 MiB, then 80 that do not fit, then 1 that does.
   const std::string path =
-      scratch.write("tight.trace", "# trace v1\na 0 41943040 0\na 1 83886080 0\na 2 1048576 0\nf 1 0\nf 0 0\nf 2 0\n");
+      scratch.file("tight.trace", "# trace v1\na 0 41943040 0\na 1 83886080 0\na 2 1048576 0\nf 1 0\nf 0 0\nf 2 0\n");
   const auto runs = runs_of("--limit 96M --passes 1 --allocator weir,native,direct '" + path + "'");
   REQUIRE(runs.size() == 3);
   for (const json& run : runs) {
@@ -175,7 +175,7 @@ TEST_CASE("replay: a device too small for the trace fails allocations, not the r
 
 TEST_CASE("replay: the tables say device, clock and timer, and fit a terminal") {
   const auto done = run_weir("replay --device sim " + bundled);
-  REQUIRE(done.status == 0);
+  REQUIRE(done.exit_code == 0);
   CHECK_THAT(done.out, ContainsSubstring("weir " WEIR_VERSION " on the simulated device"));
   CHECK_THAT(done.out, ContainsSubstring("modelled native calls"));
   CHECK_THAT(done.out, ContainsSubstring("timer floor "));
@@ -192,17 +192,17 @@ TEST_CASE("replay: the tables say device, clock and timer, and fit a terminal") 
 }
 
 TEST_CASE("replay: JSON to a file leaves the tables on stdout") {
-  const scratch_directory scratch;
+  const scratch_folder scratch;
   const std::string path = scratch.path("figures.json");
   const auto done = run_weir("replay --device sim --passes 1 " + bundled + " --json '" + path + "'");
-  REQUIRE(done.status == 0);
+  REQUIRE(done.exit_code == 0);
   CHECK_THAT(done.out, ContainsSubstring("native calls"));
   CHECK(parse_json(weir::test::read_file(path))["runs"].items().size() == 2);
 }
 
 TEST_CASE("replay: without a device named it takes the GPU, or says why not") {
   const auto done = run_weir("replay --passes 1 " + bundled);
-  REQUIRE(done.status == 0);
+  REQUIRE(done.exit_code == 0);
   const auto gpus = weir::cuda_device_count();
   if (gpus && *gpus > 0) {
     CHECK_THAT(done.out, ContainsSubstring("host times: measured;"));
@@ -237,31 +237,31 @@ TEST_CASE("replay: options that mean nothing are refused") {
 }
 
 TEST_CASE("replay: a trace that is missing, empty, none or cut is refused with file, position and reason") {
-  const scratch_directory scratch;
+  const scratch_folder scratch;
   const auto replay = [&](const std::string& path) { return "--device sim '" + path + "'"; };
   check_refused(replay(scratch.path("missing.weir")), "missing.weir");
-  check_refused(replay(scratch.write("empty.weir", "")), "empty.weir: ");
-  check_refused(replay(scratch.write("none.weir", "#!/bin/sh\nexit 0\n")), "none.weir: line ");
+  check_refused(replay(scratch.file("empty.weir", "")), "empty.weir: ");
+  check_refused(replay(scratch.file("none.weir", "#!/bin/sh\nexit 0\n")), "none.weir: line ");
   const std::string whole = weir::test::read_file(WEIR_SOURCE_DIR "/examples/traces/llm_serving.weir");
-  check_refused(replay(scratch.write("cut.weir", whole.substr(0, whole.size() / 2))), "cut.weir: byte ");
+  check_refused(replay(scratch.file("cut.weir", whole.substr(0, whole.size() / 2))), "cut.weir: byte ");
 }
 
 TEST_CASE("replay: a trace that frees what it never allocated is refused before anything is replayed") {
-  const scratch_directory scratch;
-  const std::string path = scratch.write("wild.trace", "# trace v1\na 0 512 0\nf 7 0\n");
+  const scratch_folder scratch;
+  const std::string path = scratch.file("wild.trace", "# trace v1\na 0 512 0\nf 7 0\n");
   check_refused("--device sim " + bundled + " '" + path + "'", "wild.trace: line 3: ");
-  const std::string twice = scratch.write("twice.trace", "# trace v1\na 0 512 0\nf 0 0\nf 0 0\n");
+  const std::string twice = scratch.file("twice.trace", "# trace v1\na 0 512 0\nf 0 0\nf 0 0\n");
   check_refused("--device sim '" + twice + "'", "twice.trace: line 4: ");
 }
 
 TEST_CASE("replay: JSON that cannot be written is an error") {
   const auto done = run_weir("replay --device sim --passes 1 --json /nonexistent/figures.json " + bundled);
-  CHECK(done.status == 2);
+  CHECK(done.exit_code == 2);
   CHECK_THAT(done.err, ContainsSubstring("/nonexistent/figures.json"));
 }
 
 TEST_CASE("replay: --help has an example") {
   const auto done = run_weir("replay --help");
-  CHECK(done.status == 0);
+  CHECK(done.exit_code == 0);
   CHECK_THAT(done.out, ContainsSubstring("Example: weir replay"));
 }

@@ -8,8 +8,8 @@
 #include <filesystem>
 #include <string>
 
-#include "cli/command.hpp"
-#include "cli/json.hpp"
+#include "cli/parse_json.hpp"
+#include "cli/run_weir.hpp"
 
 using weir::test::json;
 using weir::test::parse_json;
@@ -39,13 +39,13 @@ json::array replay(const std::string& options) {
   }
   const auto done = run_weir(arguments);
   INFO(done.err);
-  REQUIRE(done.status == 0);
+  REQUIRE(done.exit_code == 0);
   return parse_json(done.out)["runs"].items();
 }
 
 }  // namespace
 
-TEST_CASE("traces: the simulated native pool holds what a real one was measured to hold") {
+TEST_CASE("workloads: the simulated native pool holds what a real one was measured to hold") {
   const auto runs = replay("--allocator native --passes 1");
   REQUIRE(runs.size() == workloads.size());
   int near = 0;
@@ -60,7 +60,7 @@ TEST_CASE("traces: the simulated native pool holds what a real one was measured 
   CHECK(near >= 6);
 }
 
-TEST_CASE("traces: weir holds at most 1.20 of peak live and needs no native call for nine allocations in ten") {
+TEST_CASE("workloads: weir holds at most 1.20 of peak live and needs no native call for nine allocations in ten") {
   const auto runs = replay("--allocator weir --passes 2");
   REQUIRE(runs.size() == 2 * workloads.size());
   for (const json& run : runs) {
