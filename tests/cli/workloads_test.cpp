@@ -27,9 +27,7 @@ constexpr std::array workloads{measured{"llm_serving", 1.044},  measured{"vision
                                measured{"moe", 1.019},          measured{"diffusion_unet", 1.010},
                                measured{"recsys", 1.060},       measured{"llm_generate", 1.027}};
 
-std::string path_of(const std::string& trace) {
-  return std::string(WEIR_SHARED_DIR "/traces/") + trace + ".trace.gz";
-}
+std::string path_of(const std::string& trace) { return std::string(WEIR_SHARED_DIR "/traces/") + trace + ".trace.gz"; }
 
 json::array replay(const std::string& options) {
   std::string arguments = "replay --device sim --json - " + options;

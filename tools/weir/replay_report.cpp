@@ -99,10 +99,10 @@ const replay_figures* last_pass(const std::vector<replay_figures>& runs, const s
 }
 
 std::string comparison(const replay_figures& ours, const replay_figures& native) {
-  return print("%s, pass %u: host time %s with weir, %s native (%.1f times that); reserved %.3f and %.3f of peak live\n",
-               ours.trace.c_str(), ours.pass, human_ns(ours.host_ms * 1e6).c_str(),
-               human_ns(native.host_ms * 1e6).c_str(), native.host_ms / ours.host_ms, ours.reserved_over_live(),
-               native.reserved_over_live());
+  return print(
+      "%s, pass %u: host time %s with weir, %s native (%.1f times that); reserved %.3f and %.3f of peak live\n",
+      ours.trace.c_str(), ours.pass, human_ns(ours.host_ms * 1e6).c_str(), human_ns(native.host_ms * 1e6).c_str(),
+      native.host_ms / ours.host_ms, ours.reserved_over_live(), native.reserved_over_live());
 }
 
 std::string comparisons(const std::vector<replay_figures>& runs) {
