@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The destructors of the interfaces: where their vtables live.
-#include "weir/backend.hpp"
+// The destructor of an interface: where its vtable lives. backend's is in backend/backend.cpp.
 #include "weir/observer.hpp"
 
 namespace weir {
 
-backend::~backend() = default;
 observer::~observer() = default;
 
 }  // namespace weir
