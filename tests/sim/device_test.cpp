@@ -177,10 +177,18 @@ TEST_CASE("addresses: windows and parts come back") {
 TEST_CASE("addresses: more devices or backends than there is room for are refused") {
   const auto device = sim::device::make();
   std::vector<std::unique_ptr<backend>> backends;
-  CHECK_THROWS_AS([&] { for (;;) backends.push_back(device->make_backend()); }(), std::runtime_error);
+  CHECK_THROWS_AS(
+      [&] {
+        for (;;) backends.push_back(device->make_backend());
+      }(),
+      std::runtime_error);
   CHECK(backends.size() >= 8);
   std::vector<std::shared_ptr<sim::device>> devices;
-  CHECK_THROWS_AS([&] { for (;;) devices.push_back(sim::device::make()); }(), std::runtime_error);
+  CHECK_THROWS_AS(
+      [&] {
+        for (;;) devices.push_back(sim::device::make());
+      }(),
+      std::runtime_error);
   CHECK(devices.size() >= 32);
 }
 
@@ -221,9 +229,9 @@ TEST_CASE("fault: each kind strikes its own call and changes nothing") {
   const stream_handle stream = target->own_stream();
   void* pointer = must(target->allocate(MiB, stream));
   backend_event* event = must(target->create_event());
-  for (const sim::fault kind : {sim::fault::deallocate, sim::fault::trim, sim::fault::create_event, sim::fault::record,
-                                sim::fault::wait, sim::fault::query, sim::fault::synchronize,
-                                sim::fault::allocate_direct})
+  for (const sim::fault kind :
+       {sim::fault::deallocate, sim::fault::trim, sim::fault::create_event, sim::fault::record, sim::fault::wait,
+        sim::fault::query, sim::fault::synchronize, sim::fault::allocate_direct})
     device->inject(kind, 1);
   CHECK(why(target->deallocate(pointer, stream)) == errc::cuda);
   CHECK(why(target->trim(0)) == errc::cuda);

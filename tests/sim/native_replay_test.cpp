@@ -2,8 +2,6 @@
 //
 // Real allocation traces sent straight to a simulated native pool hold what they hold on the device that was measured.
 // This is what the model is worth. The traces are not in the repository; without them the cases skip themselves.
-#include <zlib.h>
-
 #include <algorithm>
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
@@ -11,6 +9,7 @@
 #include <filesystem>
 #include <string>
 #include <unordered_map>
+#include <zlib.h>
 
 #include "support/results.hpp"
 #include "weir/sim.hpp"
@@ -26,8 +25,9 @@ struct measured {
 
 // One H200, every call to the native pool, first pass.
 constexpr measured table[] = {
-    {"llm_serving", 1.044, 989}, {"vision_mixed", 1.142, 71},    {"training_llm", 1.077, 318}, {"gnn", 1.013, 400},
-    {"moe", 1.019, 337},         {"diffusion_unet", 1.010, 364}, {"recsys", 1.060, 621},       {"llm_generate", 1.027, 460},
+    {"llm_serving", 1.044, 989}, {"vision_mixed", 1.142, 71},  {"training_llm", 1.077, 318},
+    {"gnn", 1.013, 400},         {"moe", 1.019, 337},          {"diffusion_unet", 1.010, 364},
+    {"recsys", 1.060, 621},      {"llm_generate", 1.027, 460},
 };
 
 // Reads the lines `a id bytes stream` and `f id stream`.
