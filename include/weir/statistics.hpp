@@ -13,7 +13,7 @@ namespace weir {
 struct served_counts {
   std::uint64_t cache = 0;         // no lock shared, no native call: "cached"
   std::uint64_t heap = 0;          // this stream's heap
-  std::uint64_t big_cache = 0;     // a kept block above 32 MiB
+  std::uint64_t big_cache = 0;     // a kept block above 16 MiB
   std::uint64_t other_passed = 0;  // memory of another stream whose work had completed
   std::uint64_t native = 0;        // needed a native allocation: a miss
   std::uint64_t other_waited = 0;  // memory of another stream, this one made to wait
@@ -110,7 +110,7 @@ struct block_info {
   const void* pointer = nullptr;
   std::size_t bytes = 0;
   block_state state = block_state::free;
-  std::uint64_t stream_id = 0;  // of the heap it belongs to; 0 for blocks above 32 MiB and direct ones
+  std::uint64_t stream_id = 0;  // of the heap it belongs to; 0 for blocks above 16 MiB and direct ones
   bool direct = false;
 };
 

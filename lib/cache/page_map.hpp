@@ -4,7 +4,7 @@
 //
 // A page belongs to the extent that has its last byte. So a page has one owner although native allocations are packed
 // at 512 bytes: the tail of one and the head of the next may share a page, and the page is the next one's. Every block
-// above 32 MiB begins in a page it owns; regions only cut blocks from pages they own (region_span).
+// above 16 MiB begins in a page it owns; regions only cut blocks from pages they own (region_span).
 //
 // find() takes no lock and two loads. set() and clear() are the owner's, who alone holds the addresses; the leaves are
 // made once and never go away.

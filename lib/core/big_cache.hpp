@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Freed native blocks above 32 MiB, kept for reuse, by size and by age. Behind the reservoir's lock.
+// Freed native blocks above 16 MiB, kept for reuse, by size and by age. Behind the reservoir's lock.
 //
 // A vector sorted by size: hundreds of blocks at most, so a binary search and a short move cost less than the nodes of
 // a tree, and nothing is taken from the host once it has grown.

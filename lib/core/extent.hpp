@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What stands behind an address. An extent is one native allocation: a region that blocks are cut from, or one block
-// above 32 MiB. A region is divided in granules of 16 KiB; its table leads from a granule to the range that has it.
+// above 16 MiB. A region is divided in granules of 16 KiB; its table leads from a granule to the range that has it.
 //
 //   region  | slab of 512 B blocks | free | medium block | slab of 1 MiB blocks | free ................ |
 //   table   | s s s                | f  f | m          m | s s s s              | f                   f |

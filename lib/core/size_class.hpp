@@ -15,7 +15,7 @@ namespace weir::core {
 
 inline constexpr std::size_t unit_bytes = 256;                   // alignment of every block
 inline constexpr std::size_t small_bytes_max = base::mib;        // served from slabs, through caches
-inline constexpr std::size_t medium_bytes_max = 32 * base::mib;  // served from regions; above: native blocks
+inline constexpr std::size_t medium_bytes_max = 16 * base::mib;  // served from regions; above: native blocks
 
 using size_class = std::uint8_t;
 

@@ -36,6 +36,7 @@ TEST_CASE("convert: through pipes, data on stdout alone") {
   CHECK(got.out == small_text);
   CHECK(got.err == "weir: info: 3 records converted\n");
   CHECK(run_weir("--quiet convert - - < " + folder.path("in")).err.empty());
+  CHECK(run_weir("convert - - -q < " + folder.path("in")).err.empty());
 }
 
 TEST_CASE("convert: the form is told by content, never by name") {
