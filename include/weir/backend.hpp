@@ -65,7 +65,7 @@ class WEIR_EXPORT backend {
   virtual const backend_capabilities& capabilities() const noexcept = 0;
 
   // The native pool, in stream order. The range is usable by work put on `stream` after the call; it lies inside one
-  // native allocation and begins at a multiple of granularity. errc::out_of_memory carries bytes and
+  // native allocation and begins at a multiple of granularity, whatever its size. errc::out_of_memory carries bytes and
   // what is free.
   virtual result<void*> allocate(std::size_t bytes, stream_handle stream) noexcept = 0;
   // `pointer` comes from allocate(); every use of it is ordered before this point of `stream`.

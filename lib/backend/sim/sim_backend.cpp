@@ -180,7 +180,7 @@ result<void*> sim_backend::allocate_direct(std::size_t bytes) noexcept {
   const error refused{.code = errc::out_of_memory, .bytes = bytes, .limit = device_->free_bytes()};
   if (c.failed || bytes > device_->free_bytes()) return refused;
   const std::uint64_t whole = (bytes + direct_granularity - 1) / direct_granularity * direct_granularity;
-  const auto at = device_->direct_addresses.best_fit(whole, direct_granularity, 0);
+  const auto at = device_->direct_addresses.best_fit(whole, 0);
   if (whole > device_->free_bytes() || !at) return refused;
   device_->direct_addresses.remove(*at, *at + whole);
   device_->direct_live.emplace(*at, whole);
