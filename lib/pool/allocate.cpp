@@ -39,9 +39,9 @@ result<void*> pool_impl::allocate_unobserved(std::size_t bytes, stream_state& s,
   if (bytes > bytes_askable_max) return error{.code = errc::invalid_size, .bytes = bytes, .limit = bytes_askable_max};
   if (options_.bypass) return allocate_direct(bytes);
   if (options_.guard_capture) {
+    // examine() refuses a capturing stream.
     const auto who = backend_->examine(s.handle.load(std::memory_order_acquire));
     if (!who) return who.error();
-    if (who->capturing) return error{.code = errc::stream_capturing};
   }
   const bool is_aligned = alignment > core::unit_bytes;
   const life state = is_aligned ? core::life_live | core::life_aligned : core::life_live;
