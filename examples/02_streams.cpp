@@ -24,9 +24,9 @@ void hand_over(weir::sim::device& device, weir::pool& pool, bool by_event) {
 
   void* const block = pool.allocate(bytes, write_stream);
   const weir::sim::range whole{block, bytes};
-  device.launch(writer, 50'000, {whole});             // a kernel of 50 µs that writes the block
-  if (by_event) device.order(writer, reader);         // cudaEventRecord(e, writer); cudaStreamWaitEvent(reader, e);
-  device.launch(reader, 20'000, {}, {&whole, 1});     // a kernel that reads it
+  device.launch(writer, 50'000, {whole});          // a kernel of 50 µs that writes the block
+  if (by_event) device.order(writer, reader);      // cudaEventRecord(e, writer); cudaStreamWaitEvent(reader, e);
+  device.launch(reader, 20'000, {}, {&whole, 1});  // a kernel that reads it
   pool.deallocate(block, read_stream);
 
   void* const next = pool.allocate(bytes, read_stream);  // may be the same memory: what used it comes before

@@ -2,11 +2,10 @@
 //
 // 02_streams on a GPU: one stream fills a block, another copies it out and frees it, ordered by an event. No kernel is
 // needed to see that: a memset writes, a memcpy reads.
-#include <cuda_runtime_api.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <cuda_runtime_api.h>
 #include <vector>
 
 #include "weir/buffer.hpp"

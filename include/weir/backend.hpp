@@ -84,10 +84,9 @@ class WEIR_EXPORT backend {
   // The backend's own non-blocking stream, on which the reservoir allocates and frees. Lives as long as the backend.
   virtual stream_handle own_stream() noexcept = 0;
   // Non-blocking streams for programs that have no runtime of their own to make them with: tools and tests. The library
-  // makes none. A stream is destroyed before its backend; work still on it completes. errc::not_supported where a
-  // backend makes none.
-  virtual result<stream_handle> create_stream() noexcept;
-  virtual result<void> destroy_stream(stream_handle stream) noexcept;
+  // makes none. A stream is destroyed before its backend; work still on it completes.
+  virtual result<stream_handle> create_stream() noexcept = 0;
+  virtual result<void> destroy_stream(stream_handle stream) noexcept = 0;
   // The stream's id alone: what every call with a raw handle is verified by, so it must stay cheap (67 ns on CUDA).
   // Of the per-thread default stream it is the calling thread's.
   virtual result<std::uint64_t> identify(stream_handle stream) noexcept = 0;

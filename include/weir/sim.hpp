@@ -25,9 +25,9 @@ namespace weir::sim {
 
 // Host nanoseconds a native call takes, from a measurement on one H200 (ARCHITECTURE.md, "The simulated device").
 struct costs {
-  std::uint64_t reuse_ns = 550;            // allocate served by a free range
+  std::uint64_t reuse_ns = 550;  // allocate served by a free range
   std::uint64_t deallocate_ns = 480;
-  std::uint64_t grow_ns = 0;               // set-up of a growth, and
+  std::uint64_t grow_ns = 0;  // set-up of a growth, and
   std::uint64_t grow_ns_per_mib = 900;
   std::uint64_t remap_ns_per_chunk = 31'000;
   std::uint64_t trim_ns = 36'000;
@@ -66,10 +66,25 @@ struct violation {
   const void* address = nullptr;
 };
 
-// Which native call should fail next; for tests.
-enum class fault { allocate, deallocate, trim, create_event, record, wait, query, synchronize, allocate_direct, sticky };
+// Which native call should fail next; for tests. Allocations answer errc::out_of_memory, the others errc::cuda; query
+// covers is_idle, and synchronize both of its kinds. A sticky fault strikes at any call, and from then on all calls of
+// all backends of the device answer errc::device_lost.
+enum class fault {
+  allocate,
+  deallocate,
+  trim,
+  create_event,
+  record,
+  wait,
+  query,
+  synchronize,
+  allocate_direct,
+  sticky
+};
 
-// Thread-safe. Backends and streams keep it alive.
+// Thread-safe. Backends keep it alive. At most 48 may be alive in a process; make() throws std::runtime_error at the
+// next, and make_backend() where the device has no addresses for another (14 backends on a device of 140 GiB).
+// Direct allocations take whole pages of 2 MiB each, where cudaMalloc packs small ones.
 class WEIR_EXPORT device : public std::enable_shared_from_this<device> {
  public:
   static std::shared_ptr<device> make(options = {});
@@ -82,7 +97,7 @@ class WEIR_EXPORT device : public std::enable_shared_from_this<device> {
   // Streams. A destroyed stream's pending work completes; its handle may come back for another stream, with a new id.
   virtual stream_handle create_stream(bool non_blocking = true) = 0;
   virtual void destroy_stream(stream_handle) = 0;
-  // Marks a stream as being captured, as cudaStreamBeginCapture would.
+  // Marks a stream as being captured, as cudaStreamBeginCapture would; what is launched on it meanwhile does not run.
   virtual void set_capturing(stream_handle, bool) = 0;
 
   // Puts work of `duration_ns` on a stream that reads and writes ranges. Each write must be ordered after every

@@ -62,7 +62,8 @@ class binary_source final : public record_source {
   // A stored chunk's record has a place in the file. One in a packed chunk is told by the chunk's place and its own.
   file_error refuse(file_error_kind kind, std::string reason) const override {
     if (!packed_) return at(kind, chunk_at_ + chunk_header_bytes + record_at_, std::move(reason));
-    return at(kind, chunk_at_, std::move(reason) + " (byte " + std::to_string(record_at_) + " of this chunk, unpacked)");
+    return at(kind, chunk_at_,
+              std::move(reason) + " (byte " + std::to_string(record_at_) + " of this chunk, unpacked)");
   }
   std::uint64_t skipped() const override { return skipped_; }
   const input& bytes() const override { return in_; }
@@ -101,7 +102,8 @@ class binary_source final : public record_source {
     if (*got == 0) return cut(chunk_at_, "there is no end marker");
     if (*got < sizeof bytes) return cut(chunk_at_, "a chunk's header is not whole");
     const chunk_header header = parse_chunk_header(bytes);
-    if (const char* why = fault_of(header, {bytes, sizeof bytes})) return at(file_error_kind::malformed, chunk_at_, why);
+    if (const char* why = fault_of(header, {bytes, sizeof bytes}))
+      return at(file_error_kind::malformed, chunk_at_, why);
     if (auto done = read_payload(header, {bytes, sizeof bytes}); !done) return done.error();
     return use_chunk(header);
   }

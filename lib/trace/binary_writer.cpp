@@ -43,7 +43,9 @@ std::string make_chunk(chunk_type type, std::string_view raw, int level) {
 class binary_sink final : public record_sink {
  public:
   binary_sink(std::unique_ptr<byte_sink> out, const writer_options& options)
-      : out_(std::move(out)), level_(options.compression), chunk_bytes_(std::min(options.chunk_bytes, chunk_target_max)) {}
+      : out_(std::move(out)),
+        level_(options.compression),
+        chunk_bytes_(std::min(options.chunk_bytes, chunk_target_max)) {}
 
   result<void, file_error> write(const record& r) override {
     encode_record(r, context_, raw_);

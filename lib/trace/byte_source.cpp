@@ -25,7 +25,8 @@ class file_source final : public byte_source {
  public:
   file_source(std::FILE* file, std::string name) : file_(file), name_(std::move(name)) {
     struct stat status {};
-    if (fstat(fileno(file), &status) == 0 && S_ISREG(status.st_mode)) total_ = static_cast<std::uint64_t>(status.st_size);
+    if (fstat(fileno(file), &status) == 0 && S_ISREG(status.st_mode))
+      total_ = static_cast<std::uint64_t>(status.st_size);
   }
 
   result<std::size_t, file_error> read(std::span<char> to) override {

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "trace/gzip.hpp"
 
-#include <zlib.h>
-
 #include <optional>
 #include <utility>
 #include <vector>
+#include <zlib.h>
 
 namespace weir::trace {
 
@@ -71,7 +70,8 @@ class gzip_source final : public byte_source {
       done_ = true;
       return std::nullopt;
     }
-    if (!rest.starts_with(gzip_magic)) return refuse(file_error_kind::malformed, "bytes after the end of the gzip data");
+    if (!rest.starts_with(gzip_magic))
+      return refuse(file_error_kind::malformed, "bytes after the end of the gzip data");
     inflateReset(&stream_);
     between_members_ = false;
     return std::nullopt;
@@ -159,7 +159,8 @@ bool inflate_chunk(std::string_view packed, std::span<char> raw) {
 
 unsigned crc32_of(std::string_view head, std::string_view body) {
   const uLong first = crc32(0, bytes_of(head.data()), static_cast<uInt>(head.size()));
-  return static_cast<unsigned>(body.empty() ? first : crc32(first, bytes_of(body.data()), static_cast<uInt>(body.size())));
+  return static_cast<unsigned>(body.empty() ? first
+                                            : crc32(first, bytes_of(body.data()), static_cast<uInt>(body.size())));
 }
 
 }  // namespace weir::trace

@@ -123,8 +123,10 @@ result<bool, file_error> reader::next(record& r) {
     return true;
   }
   auto more = state_->source->next(r);
-  if (more && *more) ++state_->count;
-  else state_->end = more;
+  if (more && *more)
+    ++state_->count;
+  else
+    state_->end = more;
   return more;
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The payload is a set of flags, one per common field that follows because it differs from the context (thread, device,
-// stream) or from zero (the rest), then the fields of the kind. Encoder and decoder walk the same list, kind_fields(), as
-// two coders, so that they cannot drift apart.
+// stream) or from zero (the rest), then the fields of the kind. Encoder and decoder walk the same list, kind_fields(),
+// as two coders, so that they cannot drift apart.
 #include "trace/record_codec.hpp"
 
 #include <bit>

@@ -15,9 +15,9 @@ namespace weir::trace {
 
 // What the next record is coded against.
 struct codec_context {
-  std::uint64_t next_id = 0;       // one more than the last allocation's id
-  std::uint64_t next_event = 0;    // one more than the last recorded event's
-  std::uint64_t next_native = 0;   // one more than the last native allocation's
+  std::uint64_t next_id = 0;      // one more than the last allocation's id
+  std::uint64_t next_event = 0;   // one more than the last recorded event's
+  std::uint64_t next_native = 0;  // one more than the last native allocation's
   std::uint64_t time_ns = 0;
   std::uint32_t thread = 0;
   std::uint32_t device = 0;

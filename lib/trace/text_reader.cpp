@@ -20,7 +20,7 @@ class text_source final : public record_source {
       if (!more || !*more) return more;
     }
     r = pending_[pending_at_++];
-    any_record_ = true;
+    any_record_ = any_record_ || r.kind != record_kind::comment;
     return true;
   }
 
@@ -62,9 +62,7 @@ class text_source final : public record_source {
       case line_kind::header: return take_header(text);
       case line_kind::streams: return take_all(parse_streams(text));
       case line_kind::event: return take_event(text);
-      case line_kind::comment:
-        pending_.push_back({.kind = record_kind::comment, .text = text.substr(1)});
-        return {};
+      case line_kind::comment: pending_.push_back({.kind = record_kind::comment, .text = text.substr(1)}); return {};
       case line_kind::unknown: break;
     }
     return refuse(file_error_kind::malformed, "neither an event (a, f, c) nor a comment (#): " + excerpt(text));
@@ -108,7 +106,7 @@ class text_source final : public record_source {
   std::vector<record> pending_;
   std::size_t pending_at_ = 0;
   std::vector<fact> facts_;  // what the records of the header point into
-  bool any_record_ = false;
+  bool any_record_ = false;  // a header counts, a comment does not
 };
 
 }  // namespace

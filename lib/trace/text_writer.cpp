@@ -13,9 +13,26 @@ namespace weir::trace {
 namespace {
 
 enum loss_index {
-  lost_facts, lost_sites, lost_stream_names, lost_retirements, lost_snapshots, lost_uses, lost_events, lost_waits,
-  lost_synchronizations, lost_marks, lost_failure_details, lost_counts, lost_comments, lost_times, lost_threads,
-  lost_devices, lost_alignments, lost_memory_kinds, lost_call_sites, loss_count
+  lost_facts,
+  lost_sites,
+  lost_stream_names,
+  lost_retirements,
+  lost_snapshots,
+  lost_uses,
+  lost_events,
+  lost_waits,
+  lost_synchronizations,
+  lost_marks,
+  lost_failure_details,
+  lost_counts,
+  lost_comments,
+  lost_times,
+  lost_threads,
+  lost_devices,
+  lost_alignments,
+  lost_memory_kinds,
+  lost_call_sites,
+  loss_count
 };
 constexpr std::array<const char*, loss_count> loss_names = {
     "facts that no header can hold, or below the head",

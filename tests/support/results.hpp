@@ -5,7 +5,6 @@
 
 #include <catch2/catch_message.hpp>
 #include <catch2/catch_test_macros.hpp>
-
 #include <string>
 #include <type_traits>
 

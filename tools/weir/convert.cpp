@@ -29,7 +29,8 @@ trace::form form_of(const convert_options& options) {
   for (const char* ending : {".gz", ".trace", ".txt", ".text"}) {
     if (out.ends_with(ending)) return trace::form::text;
   }
-  throw bad_input(options.out + ": its ending tells no form; name it .weir, .trace or .trace.gz, or pass --to weir|text");
+  throw bad_input(options.out +
+                  ": its ending tells no form; name it .weir, .trace or .trace.gz, or pass --to weir|text");
 }
 
 trace::writer_options writer_options_of(const convert_options& options, const trace::reader& in) {
@@ -84,8 +85,9 @@ void setup_convert(CLI::App& app, int& exit_code) {
       ->check(CLI::Range(0, 9))
       ->capture_default_str();
   add_allow_truncated(*sub, options->allow_truncated);
-  sub->footer("What the text form has no words for is counted on stderr.\n"
-              "Example: weir convert llm_serving.trace.gz llm_serving.weir");
+  sub->footer(
+      "What the text form has no words for is counted on stderr.\n"
+      "Example: weir convert llm_serving.trace.gz llm_serving.weir");
   sub->callback([options, &exit_code] { exit_code = run_convert(*options); });
 }
 

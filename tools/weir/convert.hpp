@@ -14,7 +14,7 @@ namespace weir::cli {
 struct convert_options {
   std::string in;
   std::string out;
-  std::string to;    // "weir", "text", or empty: by the ending of `out`
+  std::string to;     // "weir", "text", or empty: by the ending of `out`
   bool gzip = false;  // text; also by an ending of .gz
   int compression = 9;
   bool allow_truncated = false;

@@ -64,7 +64,8 @@ void tabulate_head(table& t, const inspect_options& options, const trace_input& 
   t.row("trace", "{} ({}{})", trace_name(options.trace), form_name(in.reader()), in.is_truncated() ? ", cut" : "");
   t.row("records", "{}", human_count(in.reader().records_read()));
   for_each_kind(s, [&](const char* name, std::uint64_t n) { t.row(fmt::format("  {}", name), "{}", human_count(n)); });
-  if (const auto skipped = in.reader().records_skipped(); skipped != 0) t.row("  of unknown kinds", "{}", human_count(skipped));
+  if (const auto skipped = in.reader().records_skipped(); skipped != 0)
+    t.row("  of unknown kinds", "{}", human_count(skipped));
   if (s.lost() != 0) t.row("events lost", "{}", human_count(s.lost()));
   t.row("streams", "{}", s.streams().size());
   t.row("threads", "{}", s.threads());
@@ -87,8 +88,8 @@ void tabulate_memory(table& t, const trace_input& in, const trace_statistics& s)
 void tabulate_lifetimes(table& t, const trace_statistics& s) {
   const log_histogram& l = s.lifetimes();
   t.heading("lifetimes (in allocations and frees)");
-  t.row("  p50 / p90 / p99 / max", "  {} / {} / {} / {}", human_count(l.percentile(0.5)), human_count(l.percentile(0.9)),
-        human_count(l.percentile(0.99)), human_count(l.max()));
+  t.row("  p50 / p90 / p99 / max", "  {} / {} / {} / {}", human_count(l.percentile(0.5)),
+        human_count(l.percentile(0.9)), human_count(l.percentile(0.99)), human_count(l.max()));
 }
 
 void tabulate_sizes(table& t, const trace_statistics& s) {
@@ -102,7 +103,8 @@ void tabulate_sizes(table& t, const trace_statistics& s) {
   for (std::size_t i = 0; i < s.sizes().size(); ++i) {
     const size_statistics& bucket = s.sizes()[i];
     if (bucket.count == 0) continue;
-    const auto bar = static_cast<std::size_t>(bar_columns * static_cast<double>(bucket.count) / static_cast<double>(most));
+    const auto bar =
+        static_cast<std::size_t>(bar_columns * static_cast<double>(bucket.count) / static_cast<double>(most));
     t.row(i == 0 ? std::string("  0 B") : "  from " + human_bytes(bucket_begin(i)), "{:>12} {:>12} {}",
           human_count(bucket.count), human_bytes(bucket.bytes), std::string(bar, '#'));
   }
@@ -176,7 +178,8 @@ std::string make_json(const inspect_options& options, const trace_input& in, con
   const trace::validator& v = in.validator();
   json out;
   out.begin_object().member("weir", WEIR_VERSION).member("trace", trace_name(options.trace));
-  out.member("form", in.reader().form() == trace::form::binary ? "binary" : "text").member("gzip", in.reader().is_gzip());
+  out.member("form", in.reader().form() == trace::form::binary ? "binary" : "text")
+      .member("gzip", in.reader().is_gzip());
   out.member("truncated", in.is_truncated()).member("records", in.reader().records_read());
   out.member("records_skipped", in.reader().records_skipped()).key("kinds").begin_object();
   for_each_kind(s, [&](const char* name, std::uint64_t n) { out.member(name, n); });
@@ -209,8 +212,10 @@ int run_inspect(const inspect_options& options) {
   trace_input in({.path = options.trace, .allow_truncated = options.allow_truncated});
   trace_statistics statistics;
   while (in.next()) statistics.add(in.record(), in.seen());
-  if (options.json.empty()) write_output("-", make_table(options, in, statistics));
-  else write_output(options.json, make_json(options, in, statistics));
+  if (options.json.empty())
+    write_output("-", make_table(options, in, statistics));
+  else
+    write_output(options.json, make_json(options, in, statistics));
   return in.is_truncated() ? finding : fine;
 }
 

@@ -14,7 +14,12 @@ namespace {
 std::size_t utf8_length(std::string_view text) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned>(static_cast<unsigned char>(text[i])); };
   const unsigned lead = byte(0);
-  const std::size_t length = lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
+  const std::size_t length = lead < 0x80   ? 1
+                             : lead < 0xc2 ? 0
+                             : lead < 0xe0 ? 2
+                             : lead < 0xf0 ? 3
+                             : lead < 0xf5 ? 4
+                                           : 0;
   if (length > text.size()) return 0;
   for (std::size_t i = 1; i < length; ++i) {
     if ((byte(i) & 0xc0) != 0x80) return 0;
@@ -66,9 +71,12 @@ void json::quote(std::string_view text) {
   out_ += '"';
   while (!text.empty()) {
     const std::size_t length = utf8_length(text);
-    if (length == 0) out_ += "\xef\xbf\xbd";
-    else if (length == 1 && needs_escape(text[0])) out_ += escape(text[0]);
-    else out_ += text.substr(0, length);
+    if (length == 0)
+      out_ += "\xef\xbf\xbd";
+    else if (length == 1 && needs_escape(text[0]))
+      out_ += escape(text[0]);
+    else
+      out_ += text.substr(0, length);
     text.remove_prefix(length == 0 ? 1 : length);
   }
   out_ += '"';
@@ -93,7 +101,7 @@ json& json::value(bool b) { return raw(b ? "true" : "false"); }
 json& json::value(double n) {
   if (!std::isfinite(n)) return null();
   std::array<char, 32> text{};
-  std::snprintf(text.data(), text.size(), "%.6g", n);
+  std::snprintf(text.data(), text.size(), "%.9g", n);
   return raw(text.data());
 }
 

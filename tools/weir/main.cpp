@@ -46,8 +46,10 @@ int parse_and_run(int argc, char** argv) {
   app.set_version_flag("--version", "weir " WEIR_VERSION);
   app.add_flag_callback("-q,--quiet", be_quiet, "Warnings and errors only, and no progress");
   app.require_subcommand(1);
-  app.footer("Exit codes: 0 fine, 1 a finding, 2 bad usage or input, 70 a bug of ours.\n"
-             "Example: weir inspect examples/traces/llm_serving.weir");
+  app.fallthrough();  // --quiet may stand behind the subcommand too
+  app.footer(
+      "Exit codes: 0 fine, 1 a finding, 2 bad usage or input, 70 a bug of ours.\n"
+      "Example: weir inspect examples/traces/llm_serving.weir");
   int exit_code = cli::fine;
   cli::setup_convert(app, exit_code);
   cli::setup_inspect(app, exit_code);

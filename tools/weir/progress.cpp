@@ -20,7 +20,9 @@ progress* shown = nullptr;
 }  // namespace
 
 progress::progress(std::string what, std::uint64_t total)
-    : what_(std::move(what)), total_(total), on_terminal_(!switched_off && isatty(STDERR_FILENO) == 1),
+    : what_(std::move(what)),
+      total_(total),
+      on_terminal_(!switched_off && isatty(STDERR_FILENO) == 1),
       next_draw_(std::chrono::steady_clock::now() + pause) {}
 
 void progress::update(std::uint64_t done) {
@@ -32,8 +34,8 @@ void progress::update(std::uint64_t done) {
 }
 
 void progress::draw(std::uint64_t done) {
-  const std::string amount = total_ == 0 ? human_bytes(done) + " read"
-                                         : std::to_string(100 * (done / 1024) / (total_ / 1024 + 1)) + " %";
+  const std::string amount =
+      total_ == 0 ? human_bytes(done) + " read" : std::to_string(100 * (done / 1024) / (total_ / 1024 + 1)) + " %";
   show(what_ + ": " + amount);
 }
 

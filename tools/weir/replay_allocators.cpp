@@ -80,9 +80,7 @@ void native_allocator::observe(const replay_op& op, std::uint64_t ps) {
 }
 
 // Every call is a native one.
-void native_allocator::end_pass(replay_figures& figures) {
-  figures.native_calls.grow = grown_;
-}
+void native_allocator::end_pass(replay_figures& figures) { figures.native_calls.grow = grown_; }
 
 result<void> direct_allocator::open(const replay_device& device, std::size_t bytes_max, std::size_t stream_count) {
   auto backend = device.make_backend();

@@ -87,8 +87,8 @@ class native_allocator : public replay_allocator {
 
   void* allocate(const replay_op& op) noexcept {
     if (op.bytes == 0) return nullptr;
-    auto block = op.is_direct ? owned_->allocate_direct(op.bytes)
-                              : owned_->allocate(aligned_bytes(op), (*streams_)[op.stream]);
+    auto block =
+        op.is_direct ? owned_->allocate_direct(op.bytes) : owned_->allocate(aligned_bytes(op), (*streams_)[op.stream]);
     return block ? *block : fail(std::move(block).error());
   }
   void deallocate(void* block, const replay_op& op) noexcept {

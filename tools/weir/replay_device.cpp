@@ -43,8 +43,10 @@ result<replay_device> replay_device::open_cuda(int ordinal) {
   if (!count) return std::move(count).error();
   if (*count == 0) return error{.code = errc::no_cuda_device, .what = "--device cuda"};
   if (ordinal >= *count)
-    return error{.code = errc::no_such_device, .bytes = static_cast<std::size_t>(ordinal),
-                 .limit = static_cast<std::size_t>(*count), .what = "--device"};
+    return error{.code = errc::no_such_device,
+                 .bytes = static_cast<std::size_t>(ordinal),
+                 .limit = static_cast<std::size_t>(*count),
+                 .what = "--device"};
   replay_device device;
   device.ordinal_ = ordinal;
   if (auto done = device.learn(); !done) return std::move(done).error();

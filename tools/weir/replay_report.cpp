@@ -98,15 +98,11 @@ const replay_figures* last_pass(const std::vector<replay_figures>& runs, const s
   return at == runs.rend() ? nullptr : &*at;
 }
 
-std::string times(double factor) {
-  return factor >= 1 ? print("%.*f times less", factor < 10 ? 1 : 0, factor) : print("%.1f times more", 1 / factor);
-}
-
 std::string comparison(const replay_figures& ours, const replay_figures& native) {
-  return print("%s, pass %u: weir took %s where the native pool took %s (%s), and held %.3f of peak live to its %.3f\n",
-               ours.trace.c_str(), ours.pass, human_ns(ours.host_ms * 1e6).c_str(),
-               human_ns(native.host_ms * 1e6).c_str(), times(native.host_ms / ours.host_ms).c_str(),
-               ours.reserved_over_live(), native.reserved_over_live());
+  return print(
+      "%s, pass %u: host time %s with weir, %s native (%.1f times that); reserved %.3f and %.3f of peak live\n",
+      ours.trace.c_str(), ours.pass, human_ns(ours.host_ms * 1e6).c_str(), human_ns(native.host_ms * 1e6).c_str(),
+      native.host_ms / ours.host_ms, ours.reserved_over_live(), native.reserved_over_live());
 }
 
 std::string comparisons(const std::vector<replay_figures>& runs) {
@@ -158,10 +154,10 @@ std::string device_words(const replay_device& device) {
 std::string format_replay_heading(const replay_report& report) {
   std::string text = std::string("weir ") + version() + " on " + device_words(report.device);
   if (report.bytes_max) text += ", limited to " + human_bytes(report.bytes_max);
-  text += report.device.is_simulated() ? "; host times are measured host work plus modelled native calls\n"
-                                       : "; host times are measured\n";
-  return text + "timer floor: " + human_ns(static_cast<double>(report.clock.floor_picoseconds()) / 1000) + " a call (" +
-         report.clock.name() + "), measured, and part of every time below\n";
+  text += report.device.is_simulated() ? "\nhost times: measured host work plus modelled native calls"
+                                       : "\nhost times: measured";
+  return text + "; timer floor " + human_ns(static_cast<double>(report.clock.floor_picoseconds()) / 1000) +
+         " a call (" + report.clock.name() + "), included\n";
 }
 
 std::string format_replay_tables(const replay_report& report) {

@@ -21,8 +21,8 @@ struct replay_report {
 
 // The version, the device and what its times are: printed before the replay.
 std::string format_replay_heading(const replay_report&);
-// Two tables of one row a run, what was held and how long calls took, and a sentence a trace that compares weir with the
-// native pool. At most 120 columns where names are not long.
+// Two tables of one row a run, what was held and how long calls took, and a sentence a trace that compares weir with
+// the native pool. At most 120 columns where names are not long.
 std::string format_replay_tables(const replay_report&);
 // One JSON object and a line end.
 std::string format_replay_json(const replay_report&);

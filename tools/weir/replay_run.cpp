@@ -103,14 +103,11 @@ class replayer {
 
   result<void> step(const replay_op& op) {
     switch (op.kind) {
-      case replay_kind::allocate:
-        return allocate(op);
-      case replay_kind::deallocate:
-        return deallocate(op);
+      case replay_kind::allocate: return allocate(op);
+      case replay_kind::deallocate: return deallocate(op);
       case replay_kind::record_use:
         return blocks_[op.slot] ? allocator_.record_use(blocks_[op.slot], op.stream) : result<void>{};
-      case replay_kind::wait:
-        return allocator_.order(op.slot, op.stream);
+      case replay_kind::wait: return allocator_.order(op.slot, op.stream);
     }
     return {};
   }
@@ -189,12 +186,9 @@ class replayer {
 
 const char* to_string(replay_allocator_kind kind) noexcept {
   switch (kind) {
-    case replay_allocator_kind::weir:
-      return weir_allocator::name;
-    case replay_allocator_kind::native:
-      return native_allocator::name;
-    case replay_allocator_kind::direct:
-      return direct_allocator::name;
+    case replay_allocator_kind::weir: return weir_allocator::name;
+    case replay_allocator_kind::native: return native_allocator::name;
+    case replay_allocator_kind::direct: return direct_allocator::name;
   }
   return "";
 }
@@ -206,12 +200,9 @@ std::optional<replay_allocator_kind> find_replay_allocator(std::string_view name
 
 result<std::vector<replay_figures>> replay(replay_allocator_kind kind, const replay_request& request) {
   switch (kind) {
-    case replay_allocator_kind::weir:
-      return replayer<weir_allocator>(request).run();
-    case replay_allocator_kind::native:
-      return replayer<native_allocator>(request).run();
-    case replay_allocator_kind::direct:
-      return replayer<direct_allocator>(request).run();
+    case replay_allocator_kind::weir: return replayer<weir_allocator>(request).run();
+    case replay_allocator_kind::native: return replayer<native_allocator>(request).run();
+    case replay_allocator_kind::direct: return replayer<direct_allocator>(request).run();
   }
   return error{.code = errc::invalid_argument, .what = "allocator"};
 }

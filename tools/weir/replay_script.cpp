@@ -31,19 +31,12 @@ class script_builder {
     if (script_.ops.size() == op_count_max) return "more than 2^28 operations cannot be replayed";
     switch (r.kind) {
       case record_kind::live:
-      case record_kind::allocate:
-        return allocate(r, seen);
-      case record_kind::deallocate:
-        return refer(replay_kind::deallocate, r, seen);
-      case record_kind::use:
-        return refer(replay_kind::record_use, r, seen);
-      case record_kind::event:
-        event_streams_[r.id] = r.stream;
-        return std::nullopt;
-      case record_kind::wait:
-        return wait(r);
-      default:
-        return std::nullopt;
+      case record_kind::allocate: return allocate(r, seen);
+      case record_kind::deallocate: return refer(replay_kind::deallocate, r, seen);
+      case record_kind::use: return refer(replay_kind::record_use, r, seen);
+      case record_kind::event: event_streams_[r.id] = r.stream; return std::nullopt;
+      case record_kind::wait: return wait(r);
+      default: return std::nullopt;
     }
   }
 

@@ -33,19 +33,19 @@ struct replay_op {
 static_assert(sizeof(replay_op) == 16);
 
 struct replay_script {
-  std::string name;                   // the file's, up to its first dot
+  std::string name;  // the file's, up to its first dot
   std::vector<replay_op> ops;
-  std::vector<replay_op> left_over;   // frees of the blocks that the trace leaves live, in order of allocation
+  std::vector<replay_op> left_over;  // frees of the blocks that the trace leaves live, in order of allocation
   std::size_t slot_count = 0;
-  std::size_t stream_count = 0;       // numbered by first appearance
-  std::uint64_t operations = 0;       // allocations and frees among ops
-  std::size_t peak_live_bytes = 0;    // largest sum of requested bytes, if nothing fails
-  std::uint64_t skipped_blocks = 0;   // blocks of managed and host memory, which no pool of a device serves
+  std::size_t stream_count = 0;      // numbered by first appearance
+  std::uint64_t operations = 0;      // allocations and frees among ops
+  std::size_t peak_live_bytes = 0;   // largest sum of requested bytes, if nothing fails
+  std::uint64_t skipped_blocks = 0;  // blocks of managed and host memory, which no pool of a device serves
 };
 
-// Reads a whole trace. Waits are kept as orders between two streams: nothing runs on them in a replay, so that the moment
-// an event was recorded at makes no difference. Failures, synchronisations and marks of the recording are left out.
-// Throws bad_input, as trace_input does.
+// Reads a whole trace. Waits are kept as orders between two streams: nothing runs on them in a replay, so that the
+// moment an event was recorded at makes no difference. Failures, synchronisations and marks of the recording are left
+// out. Throws bad_input, as trace_input does.
 replay_script load_replay_script(const trace_input_options&);
 
 }  // namespace weir::cli

@@ -23,7 +23,8 @@ std::vector<std::size_t> text_table::widths() const {
   std::vector<std::size_t> widths;
   for (const column& c : columns_) widths.push_back(width_of(c.title));
   for (const auto& cells : rows_)
-    for (std::size_t i = 0; cells.size() == columns_.size() && i < cells.size(); ++i) widths[i] = std::max(widths[i], width_of(cells[i]));
+    for (std::size_t i = 0; cells.size() == columns_.size() && i < cells.size(); ++i)
+      widths[i] = std::max(widths[i], width_of(cells[i]));
   return widths;
 }
 

@@ -55,8 +55,10 @@ void trace_statistics::add_allocation(const trace::record& r) {
   stream_statistics& stream = streams_[r.stream];
   ++stream.allocations;
   stream.bytes += r.bytes;
-  if (seen_sizes_.contains(r.bytes)) ++seen_before_;
-  else if (!distinct_sizes_cut()) seen_sizes_.insert(r.bytes);
+  if (seen_sizes_.contains(r.bytes))
+    ++seen_before_;
+  else if (!distinct_sizes_cut())
+    seen_sizes_.insert(r.bytes);
 }
 
 void trace_statistics::add_free(const trace::record& r, const trace::observation& seen) {

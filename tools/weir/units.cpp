@@ -3,10 +3,11 @@
 
 #include <array>
 #include <cctype>
+#include <charconv>
 #include <cmath>
 #include <cstddef>
 #include <cstdio>
-#include <cstdlib>
+#include <system_error>
 
 namespace weir::cli {
 
@@ -58,12 +59,14 @@ std::string human_count(std::uint64_t count) {
 std::string human_share(double share) { return fixed(100 * share, 2, "%"); }
 
 std::optional<std::uint64_t> parse_bytes(std::string_view text) {
-  const std::string copy(text);
-  if (copy.empty() || !std::isdigit(static_cast<unsigned char>(copy[0]))) return std::nullopt;
-  char* end = nullptr;
-  const double value = std::strtod(copy.c_str(), &end);
-  while (*end == ' ') ++end;
-  const auto power = power_of(end);
+  if (text.empty() || !std::isdigit(static_cast<unsigned char>(text[0]))) return std::nullopt;
+  double value = 0;
+  const char* const last = text.data() + text.size();
+  const auto [end, code] = std::from_chars(text.data(), last, value, std::chars_format::fixed);
+  if (code != std::errc()) return std::nullopt;
+  std::string_view unit(end, static_cast<std::size_t>(last - end));
+  while (unit.starts_with(' ')) unit.remove_prefix(1);
+  const auto power = power_of(unit);
   if (!power) return std::nullopt;
   const double bytes = std::ldexp(value, 10 * *power);
   if (!(bytes < 9.2e18) || bytes != std::floor(bytes)) return std::nullopt;

@@ -17,25 +17,25 @@ namespace weir::trace {
 // The comment of each kind names the fields it uses besides the common ones: time_ns, thread and device, which all but
 // fact, site and comment have. Values are those of the binary form and never change.
 enum class record_kind : std::uint8_t {
-  fact = 1,           // name, text, quoted: a key=value fact about the recording
-  site = 2,           // id, parent, text: one frame of a call stack; ids are 1, 2, 3 …; parent 0 is the outermost
-  stream_birth = 3,   // stream, text: how the recording names the stream
+  fact = 1,               // name, text, quoted: a key=value fact about the recording
+  site = 2,               // id, parent, text: one frame of a call stack; ids are 1, 2, 3 …; parent 0 is the outermost
+  stream_birth = 3,       // stream, text: how the recording names the stream
   stream_retirement = 4,  // stream
-  live = 5,           // as allocate; was live when the recording began
-  allocate = 6,       // id, bytes, stream, alignment, memory, site
-  deallocate = 7,     // id, stream, site: free in stream order on that stream
-  reusable = 8,       // id: the free of `id` took effect only now, because other streams used the block
-  use = 9,            // id, stream, site: a second stream uses the block
-  event = 10,         // id, stream: event `id` is recorded on the stream
-  wait = 11,          // id, stream: work put on the stream from here on runs after what event `id` last recorded
-  synchronize = 12,   // scope, and by scope stream or id: the host waited for a device, a stream or an event
-  mark = 13,          // phase, text, stream, site: a label of the user's
-  failure = 14,       // bytes, stream, alignment, memory, site, reason, text: an allocation that was refused
-  native_allocate = 15,    // id, bytes, stream, memory, site: what the recorded allocator itself took from CUDA;
-                           // these ids are a space of their own
+  live = 5,               // as allocate; was live when the recording began
+  allocate = 6,           // id, bytes, stream, alignment, memory, site
+  deallocate = 7,         // id, stream, site: free in stream order on that stream
+  reusable = 8,           // id: the free of `id` took effect only now, because other streams used the block
+  use = 9,                // id, stream, site: a second stream uses the block
+  event = 10,             // id, stream: event `id` is recorded on the stream
+  wait = 11,              // id, stream: work put on the stream from here on runs after what event `id` last recorded
+  synchronize = 12,       // scope, and by scope stream or id: the host waited for a device, a stream or an event
+  mark = 13,              // phase, text, stream, site: a label of the user's
+  failure = 14,           // bytes, stream, alignment, memory, site, reason, text: an allocation that was refused
+  native_allocate = 15,   // id, bytes, stream, memory, site: what the recorded allocator itself took from CUDA;
+                          // these ids are a space of their own
   native_deallocate = 16,  // id
-  lost = 17,          // count: events lost here because the recorder could not keep up
-  comment = 18,       // text: what follows the # of a comment in the text form
+  lost = 17,               // count: events lost here because the recorder could not keep up
+  comment = 18,            // text: what follows the # of a comment in the text form
 };
 
 // Where a block came from.

@@ -19,8 +19,8 @@ class call_meter {
   call_meter() = default;
   ~call_meter() {
     const auto real = std::chrono::steady_clock::now() - began_;
-    thread_adjustment_ns += static_cast<std::int64_t>(modelled_ns_) -
-                            std::chrono::duration_cast<std::chrono::nanoseconds>(real).count();
+    thread_adjustment_ns +=
+        static_cast<std::int64_t>(modelled_ns_) - std::chrono::duration_cast<std::chrono::nanoseconds>(real).count();
   }
   call_meter(const call_meter&) = delete;
   call_meter& operator=(const call_meter&) = delete;

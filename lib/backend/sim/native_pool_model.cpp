@@ -66,8 +66,7 @@ std::optional<native_pool_model::allocation> native_pool_model::take_over(const 
   return std::nullopt;
 }
 
-std::optional<native_pool_model::allocation> native_pool_model::fill_hole(const request& r,
-                                                                          std::uint64_t device_free) {
+std::optional<native_pool_model::allocation> native_pool_model::fill_hole(const request& r, std::uint64_t device_free) {
   auto hole = best_hole(r, r.bytes * roomy);
   if (!hole) hole = best_hole(r, 0);
   if (!hole) return std::nullopt;

@@ -12,7 +12,8 @@ namespace {
 
 constexpr int illegal_address = 700;  // cudaErrorIllegalAddress, what a lost device usually says
 constexpr int unknown_error = 999;    // cudaErrorUnknown, what an injected fault says
-constexpr std::uint64_t direct_granularity = std::uint64_t{2} << 20;  // cudaMalloc's pages; it packs small ones, we do not
+constexpr std::uint64_t direct_granularity = std::uint64_t{2}
+                                             << 20;  // cudaMalloc's pages; it packs small ones, we do not
 
 std::uint64_t address(const void* pointer) { return reinterpret_cast<std::uint64_t>(pointer); }
 void* pointer(std::uint64_t at) { return reinterpret_cast<void*>(at); }

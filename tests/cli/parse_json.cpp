@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/json.hpp"
+#include "cli/parse_json.hpp"
 
 #include <charconv>
 #include <stdexcept>
