@@ -129,6 +129,7 @@ TEST_CASE("double free: of a big block that is kept, and of one that is gone") {
   void* p = s.get(big, stream);
   s.put(p, big, stream);
   refusals(s).expect(errc::double_free, p, 0, stream);
+  s.device->synchronize();
   must(s.pool.trim(0));
   refusals(s).expect(errc::foreign_pointer, p, 0, stream);
 }
@@ -206,6 +207,7 @@ TEST_CASE("refused frees: what they named still serves its owner, and can be fre
     s.put(q, bytes, stream);
     s.put(p, bytes, stream);
   }
+  s.device->synchronize();
   must(s.pool.trim(0));
   CHECK(s.pool.statistics().reserved == 0);
 }

@@ -186,7 +186,7 @@ TEST_CASE("waiting: small and medium memory of another stream, too") {
 }
 
 TEST_CASE("order steps: without other_streams_passed, memory of others is not looked at while there is room") {
-  scene s({.order = {.other_streams_passed = false}});
+  scene s({.order = {.other_streams_passed = false, .recycle = false}});
   const weir::stream a = s.make_stream(), b = s.make_stream();
   for (const std::size_t bytes : {medium, small}) {
     s.put(s.get(bytes, a), bytes, a);
