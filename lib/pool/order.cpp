@@ -42,7 +42,7 @@ bool order::is_ready(const core::ticket_set& points, const stream_state& taker) 
 
 bool order::may_touch(const stream_state& s, const stream_state* caller) const noexcept {
   if (!s.handle.load(std::memory_order_acquire)) return false;
-  if (s.kind == stream_kind::per_thread_default) return s.thread == std::this_thread::get_id();
+  if (s.kind == stream_kind::per_thread_default) return s.thread == this_thread();
   return &s == caller || trust_handles_ || s.kind == stream_kind::legacy_default ||
          s.has_token.load(std::memory_order_acquire);
 }

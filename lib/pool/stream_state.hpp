@@ -12,7 +12,6 @@
 #include <deque>
 #include <memory>
 #include <mutex>
-#include <thread>
 #include <vector>
 
 #include "cache/thread_table.hpp"
@@ -24,6 +23,9 @@ namespace weir::detail {
 
 class pool_impl;
 class stream_state;
+
+// A number of the calling thread that no other thread of the process ever has; std::thread::id comes back.
+std::uint64_t this_thread() noexcept;
 
 // By which an exiting thread finds the pool of a cache, if that is still there.
 class stream_home final : public cache::cache_home {
@@ -49,7 +51,7 @@ class stream_state {
   const core::stream_index index;
   const std::uint64_t id;
   const stream_kind kind;
-  const std::thread::id thread;  // that met it first: the owner of a per-thread stream
+  const std::uint64_t thread;  // that met it first: the owner of a per-thread stream
 
   // The pool, while calls may use this stream in it: null once retired, lost or the pool is gone.
   std::atomic<pool_impl*> owner;
