@@ -65,7 +65,10 @@ result<stream_state*> pool_impl::resolve(raw_stream raw) noexcept {
   auto identity = backend_->examine(handle);
   if (!identity) return std::move(identity).error();
   if (identity->device != device()) return error{.code = errc::wrong_device};
-  return &streams_.add(handle, *identity, this);
+  stream_state& s = streams_.add(handle, *identity, this);
+  // Its handle was forgotten when it was retired, so only its id tells.
+  if (s.owner.load(std::memory_order_acquire) != this) return error{.code = errc::stream_retired};
+  return &s;
 }
 
 result<weir::stream> pool_impl::token(raw_stream raw) noexcept {
