@@ -186,7 +186,8 @@ result<bool> order::make_wait(stream_state& taker, const core::ticket_set& point
     count(counters_.wait);
     if (auto done = backend_.wait(taker.handle.load(std::memory_order_acquire), *event); !done)
       return std::move(done).error();
-    count(t.stream == 0 ? counters_.waits_fresh : counters_.waits_inserted);
+    // What the reservoir's own stream waits for delays nobody's work.
+    if (taker.index != 0) count(t.stream == 0 ? counters_.waits_fresh : counters_.waits_inserted);
     const std::lock_guard lock(taker.mutex);
     taker.join({t.stream, upto});
   }
