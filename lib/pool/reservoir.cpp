@@ -523,6 +523,14 @@ reservoir::numbers reservoir::read() const noexcept {
   return n;
 }
 
+std::size_t reservoir::kept_pending() const noexcept {
+  std::size_t bytes = 0;
+  const std::lock_guard lock(mutex_);
+  for (const big_block* b : kept_.blocks())
+    if (!b->tickets.all([&](core::ticket t) { return order_.has_passed(t); })) bytes += b->bytes;
+  return bytes;
+}
+
 native_counts reservoir::calls() const noexcept {
   native_counts c;
   c.allocate = calls_allocate_.load(std::memory_order_relaxed);

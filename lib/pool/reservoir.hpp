@@ -80,9 +80,9 @@ class reservoir {
     std::size_t direct = 0, big_live = 0, big_kept = 0, big_kept_largest = 0, big_live_peak = 0;
     std::size_t touched = 0;  // bytes of chunks that something native is in
     std::uint64_t big_live_count = 0, direct_live_count = 0;
-    std::size_t kept_pending = 0;  // of kept blocks, with tickets not passed
   };
   numbers read() const noexcept;
+  std::size_t kept_pending() const noexcept;  // bytes of kept blocks with tickets not passed
   native_counts calls() const noexcept;
   void walk(const std::function<void(const block_info&)>&) const;
   void check(std::vector<std::string>& broken) const;
