@@ -160,8 +160,17 @@ bool pool_impl::settle(stream_state& s, const stream_state* caller) noexcept {
   }
   if (behind.is_empty()) return false;
   order_.look(behind, caller, true);
+  return settle_known(s);
+}
+
+// The same without a look. What has passed is anybody's at once, however old; what this stream only waits for is others'
+// when this stream has come so far, which of a retired one nobody would ever see.
+bool pool_impl::settle_known(stream_state& s) noexcept {
   const std::lock_guard lock(s.mutex);
-  return s.heap.settle([&](core::ticket t) { return order_.is_ready_locked(t, s); }, s.current) != 0;
+  const auto passed = [&](core::ticket t) { return order_.has_passed(t); };
+  const auto ready = [&](core::ticket t) { return order_.is_ready_locked(t, s); };
+  const std::size_t bytes = s.heap.settle(passed, s.passed.load(std::memory_order_acquire));
+  return bytes + s.heap.settle(ready, s.current) != 0;
 }
 
 // The same, after making the stream wait for all of them.
@@ -174,14 +183,15 @@ result<bool> pool_impl::settle_waiting(stream_state& s) noexcept {
   if (behind.is_empty()) return false;
   for (core::ticket t : behind)
     if (auto waited = order_.make_wait(s, t, &s); !waited) return waited;
-  const std::lock_guard lock(s.mutex);
-  return s.heap.settle([&](core::ticket t) { return order_.is_ready_locked(t, s); }, s.current) != 0;
+  return settle_known(s);
 }
 
 result<void*> pool_impl::from_others(const heap_request& r, stream_state& taker, bool wait) noexcept {
   const auto others = streams_.all();
   for (stream_state* s : others)
     if (s != &taker && s->index != 0 && !wait) order_.look(*s, &taker);
+  for (stream_state* s : others)
+    if (s != &taker && !wait) settle_known(*s);
   auto region = reservoir_.adopt_region(r.bytes, taker, wait);
   if (!region) return std::move(region).error();
   if (*region) {

@@ -81,6 +81,7 @@ class pool_impl {
   void* take_small(const heap_request&, stream_state& home, core::epoch last_max, stream_state& taker) noexcept;
   void* take_medium(const heap_request&, stream_state& home, core::epoch last_max) noexcept;
   bool settle(stream_state&, const stream_state* caller) noexcept;
+  bool settle_known(stream_state&) noexcept;
   result<bool> settle_waiting(stream_state&) noexcept;
   result<void*> from_others(const heap_request&, stream_state& taker, bool wait) noexcept;
   result<void*> borrow(const heap_request&, stream_state& home, stream_state& taker, bool wait) noexcept;
