@@ -91,7 +91,7 @@ core::ticket_set pool_impl::tickets_of_free(std::uintptr_t at, life state, strea
   }
   for (stream_state* u : used) {
     const std::lock_guard lock(u->mutex);
-    tickets.add(u->now());
+    tickets.add(u->last_use());
   }
   return tickets;
 }

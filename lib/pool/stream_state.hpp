@@ -72,6 +72,7 @@ class stream_state {
   core::heap heap;
   core::epoch current = 1;
   core::epoch covered = 0;  // by an event recorded
+  core::epoch end = 0;      // of a retired stream: the epoch of its last work, 0 where no event is behind that
   struct recorded {
     core::epoch upto;
     backend_event* event;
@@ -84,6 +85,8 @@ class stream_state {
 
   // All with the lock held.
   core::ticket now() const noexcept { return {index, current}; }
+  // After all that was put on it so far, by a program that puts nothing on it once it is retired.
+  core::ticket last_use() const noexcept { return {index, end ? end : current}; }
   core::epoch close() noexcept { return current++; }
   void join(core::ticket) noexcept;
   bool has_joined(core::ticket) const noexcept;
