@@ -83,7 +83,13 @@ result<defragment_report> pool_impl::defragment() noexcept {
 
 result<void> pool_impl::set_bytes_max(std::size_t bytes) noexcept {
   if (!is_mine()) return error{.code = errc::forked};
-  if (reservoir_.read().reserved > bytes) gather(nullptr);
+  const reservoir::numbers now = reservoir_.read();
+  if (now.reserved + now.direct > bytes) gather(nullptr);
+  auto done = reservoir_.set_bytes_max(bytes);
+  if (done || done.error().code != errc::limit_below_live) return done;
+  // Now that the device has been waited for, what was pending is free.
+  if (auto waited = order_.synchronize_device(); !waited) return waited;
+  gather(nullptr);
   return reservoir_.set_bytes_max(bytes);
 }
 
