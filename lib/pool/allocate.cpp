@@ -247,8 +247,10 @@ result<void*> pool_impl::grow(const heap_request& r, stream_state& s) noexcept {
   if (!region) return std::move(region).error();
   auto ordered = order_fresh(s);
   {
-    const std::lock_guard lock(s.mutex);
-    s.heap.add_region(*region, s.current);
+    // Where this stream could not be made to wait for it, it is the reservoir's, for whoever can.
+    stream_state& home = ordered ? s : streams_.at(0);
+    const std::lock_guard lock(home.mutex);
+    home.heap.add_region(*region, home.current);
   }
   if (!ordered) return std::move(ordered).error();
   sample_peak();
