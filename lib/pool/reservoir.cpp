@@ -18,9 +18,11 @@ constexpr std::size_t fit_max(std::size_t bytes, double slack) noexcept {
   return bytes + static_cast<std::size_t>(static_cast<double>(bytes) * slack);
 }
 
-// A big block with more alignment than native ones have brings room to move its begin.
+// A big block with more alignment than native ones have brings room to move its begin; and a whole page at least, so
+// that its begin lies in one it owns (cache/page_map.hpp).
 constexpr std::size_t native_bytes(std::size_t bytes, std::size_t alignment, std::size_t granularity) noexcept {
-  return base::round_up(bytes + (alignment > granularity ? alignment - granularity : 0), granularity);
+  if (alignment <= granularity) return base::round_up(bytes, granularity);
+  return base::round_up(std::max(bytes, cache::page_map::page_bytes) + alignment - granularity, granularity);
 }
 
 }  // namespace
