@@ -23,13 +23,16 @@ constexpr std::size_t bytes_askable_max = SIZE_MAX / 4;
 
 result<void*> pool_impl::allocate(std::size_t bytes, stream_state& s, std::size_t alignment) noexcept {
   auto p = allocate_unobserved(bytes, s, alignment);
-  if (!p) {
-    count(failures_);
-    if (options_.observer) options_.observer->on_failure(p.error());
-  } else if (*p && !options_.bypass) {
+  if (!p)
+    say_failed(p.error());
+  else if (*p && !options_.bypass)
     say_allocated(*p, bytes, alignment, &s, allocation_kind::pool);
-  }
   return p;
+}
+
+void pool_impl::say_failed(const error& why) noexcept {
+  count(failures_);
+  if (options_.observer) options_.observer->on_failure(why);
 }
 
 result<void*> pool_impl::allocate_unobserved(std::size_t bytes, stream_state& s, std::size_t alignment) noexcept {
@@ -38,7 +41,7 @@ result<void*> pool_impl::allocate_unobserved(std::size_t bytes, stream_state& s,
     return error{.code = errc::invalid_alignment, .bytes = alignment, .limit = pool::alignment_max};
   if (bytes > bytes_askable_max)
     return error{.code = errc::invalid_size, .bytes = bytes, .limit = bytes_askable_max};
-  if (options_.bypass) return allocate_direct(bytes);
+  if (options_.bypass) return direct_unobserved(bytes, alignment);
   if (options_.guard_capture) {
     const auto who = backend_->examine(s.handle.load(std::memory_order_acquire));
     if (!who) return who.error();

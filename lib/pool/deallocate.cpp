@@ -230,26 +230,33 @@ result<void> pool_impl::record_use(void* p, stream_state& s) noexcept {
 // --- direct ---------------------------------------------------------------------------------------------------------
 
 result<void*> pool_impl::allocate_direct(std::size_t bytes) noexcept {
+  auto p = direct_unobserved(bytes, pool::alignment_default);
+  if (!p) say_failed(p.error());
+  return p;
+}
+
+result<void*> pool_impl::direct_unobserved(std::size_t bytes, std::size_t alignment) noexcept {
   if (bytes == 0) return static_cast<void*>(nullptr);
   if (bytes > SIZE_MAX / 4) return error{.code = errc::invalid_size, .bytes = bytes, .limit = SIZE_MAX / 4};
   if (!is_mine()) return error{.code = errc::forked};
-  auto p = reservoir_.allocate_direct(bytes);
-  for (unsigned attempt = 1; !p && p.error().code == errc::out_of_memory; ++attempt) {
+  auto p = reservoir_.allocate_direct(bytes, alignment);
+  unsigned asked = 0;
+  while (!p && p.error().code == errc::out_of_memory) {
     count(pressure_events_);
     reclaim_caches();
     (void)reservoir_.release_free(true, nullptr);
     (void)trim(0).has_value();
-    p = reservoir_.allocate_direct(bytes);
-    if (p || !ask_handler(bytes, attempt)) break;
+    p = reservoir_.allocate_direct(bytes, alignment);
+    if (p || !ask_handler(bytes, asked)) break;
   }
   if (!p) {
     if (p.error().code == errc::out_of_memory)
-      p.error().report = std::make_shared<const memory_report>(report(bytes, 0));
+      p.error().report = std::make_shared<const memory_report>(report(bytes, asked));
     return p;
   }
   count(direct_allocations_);
   count(served_direct_);
-  say_allocated(*p, bytes, pool::alignment_default, nullptr, allocation_kind::direct);
+  say_allocated(*p, bytes, alignment, nullptr, allocation_kind::direct);
   return p;
 }
 

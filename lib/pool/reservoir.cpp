@@ -432,30 +432,33 @@ result<region*> reservoir::adopt_region(std::size_t bytes, stream_state& taker, 
 
 // --- direct ---------------------------------------------------------------------------------------------------------
 
-result<void*> reservoir::allocate_direct(std::size_t bytes) noexcept {
+result<void*> reservoir::allocate_direct(std::size_t bytes, std::size_t alignment) noexcept {
+  // What comes from the driver is aligned as every block is; for more there must be room to move the begin.
+  const std::size_t taken = bytes + (alignment > core::unit_bytes ? alignment - core::unit_bytes : 0);
   const std::lock_guard growth(growth_);
   const std::size_t limit = bytes_max();
   const auto fits = [&] {
     const auto n = read();
-    const std::size_t taken = n.reserved + n.direct;
-    return taken <= limit && bytes <= limit - taken;
+    const std::size_t used = n.reserved + n.direct;
+    return used <= limit && taken <= limit - used;
   };
   if (!fits()) (void)trim_native(0).has_value();
   if (!fits()) {
     const auto n = read();
-    const std::size_t taken = n.reserved + n.direct;
-    return error{.code = errc::out_of_memory, .bytes = bytes, .limit = limit > taken ? limit - taken : 0};
+    const std::size_t used = n.reserved + n.direct;
+    return error{.code = errc::out_of_memory, .bytes = bytes, .limit = limit > used ? limit - used : 0};
   }
-  auto p = backend_.allocate_direct(bytes);
+  auto p = backend_.allocate_direct(taken);
   if (!p) return p;
+  void* const begin = base::pointer(base::round_up(base::address(*p), alignment));
   {
     const std::lock_guard lock(mutex_);
-    direct_[base::address(*p)] = {bytes, ++sequence_};
-    numbers_.direct += bytes;
+    direct_[base::address(begin)] = {bytes, ++sequence_, *p, taken};
+    numbers_.direct += taken;
     ++numbers_.direct_live_count;
   }
-  tell(native_call::direct_allocate, *p, bytes);
-  return p;
+  tell(native_call::direct_allocate, *p, taken);
+  return begin;
 }
 
 bool reservoir::has_direct(const void* p) const noexcept {
@@ -479,17 +482,17 @@ result<std::size_t> reservoir::deallocate_direct(void* p) noexcept {
     was = at->second;
     direct_.erase(at);
   }
-  if (auto done = backend_.deallocate_direct(p); !done) {
+  if (auto done = backend_.deallocate_direct(was.native); !done) {
     const std::lock_guard lock(mutex_);
     direct_[base::address(p)] = was;
     return std::move(done).error();
   }
   {
     const std::lock_guard lock(mutex_);
-    numbers_.direct -= was.bytes;
+    numbers_.direct -= was.taken;
     --numbers_.direct_live_count;
   }
-  tell(native_call::direct_deallocate, p, was.bytes);
+  tell(native_call::direct_deallocate, was.native, was.taken);
   return was.bytes;
 }
 
@@ -607,7 +610,7 @@ void reservoir::release_all() noexcept {
     (void)backend_.deallocate(base::pointer(at), backend_.own_stream()).has_value();
   }
   extents_.clear();
-  for (const auto& [at, d] : direct_) (void)backend_.deallocate_direct(base::pointer(at)).has_value();
+  for (const auto& [at, d] : direct_) (void)backend_.deallocate_direct(d.native).has_value();
   direct_.clear();
 }
 

@@ -64,7 +64,7 @@ class reservoir {
   result<void> trim_native(std::size_t bytes_to_keep) noexcept;
 
   // --- direct ---
-  result<void*> allocate_direct(std::size_t bytes) noexcept;
+  result<void*> allocate_direct(std::size_t bytes, std::size_t alignment) noexcept;
   bool has_direct(const void*) const noexcept;
   // Bytes it had; errc::foreign_pointer.
   result<std::size_t> deallocate_direct(void*) noexcept;
@@ -129,8 +129,10 @@ class reservoir {
   core::big_cache kept_;
   std::unordered_map<std::uintptr_t, core::extent*> extents_;  // all native ones, by base
   struct direct_block {
-    std::size_t bytes;
+    std::size_t bytes;  // as asked for
     std::uint64_t sequence;
+    void* native;  // where it begins, and bytes it has: more than asked for where that was aligned far
+    std::size_t taken;
   };
   std::unordered_map<std::uintptr_t, direct_block> direct_;
   std::deque<core::big_block> big_store_;
