@@ -307,7 +307,7 @@ result<void*> pool_impl::big_miss(std::size_t bytes, std::size_t alignment, life
       reservoir_.give_back_claim(*grown);
       return std::move(ordered).error();
     }
-    reservoir_.publish_claim(*grown, alignment, state);
+    reservoir_.publish_claim(*grown, bytes, alignment, state);
     count(served_native_);
     sample_peak();
     return base::pointer((*grown)->begin);
@@ -330,7 +330,7 @@ result<void*> pool_impl::big_waiting(std::size_t bytes, std::size_t alignment, l
     if (!waited) return std::move(waited).error();
     return static_cast<void*>(nullptr);
   }
-  reservoir_.publish_claim(b, alignment, state);
+  reservoir_.publish_claim(b, bytes, alignment, state);
   count(served_waited_);
   return base::pointer(b->begin);
 }

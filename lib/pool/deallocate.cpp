@@ -185,9 +185,7 @@ result<void> pool_impl::deallocate_big(core::big_block& b, std::uintptr_t at, st
   if (at != b.begin) return error{.code = errc::foreign_pointer};
   const life state = b.state.load(std::memory_order_relaxed);
   if (!core::is_live(state)) return error{.code = errc::double_free};
-  // A kept block may serve a smaller request, by no more than the fit allows, or by any amount under pressure.
-  if (bytes > b.bytes || (bytes != 0 && bytes <= core::medium_bytes_max && !(state & core::life_aligned)))
-    return error{.code = errc::size_mismatch, .bytes = bytes, .limit = b.bytes};
+  if (bytes != 0 && bytes != b.asked) return error{.code = errc::size_mismatch, .bytes = bytes, .limit = b.asked};
   if (auto told = say_deallocated(at, bytes, b.bytes, &s, allocation_kind::pool); !told) return told;
   if (!reservoir_.keep(&b, tickets_of_free(at, state, s))) return error{.code = errc::double_free};
   count(big_deallocations_);

@@ -276,8 +276,9 @@ big_block* reservoir::new_big() {
 }
 
 // With mutex_ held, or before anyone can find it.
-void reservoir::begin_live(big_block& b, std::size_t alignment, core::life state) noexcept {
+void reservoir::begin_live(big_block& b, std::size_t bytes, std::size_t alignment, core::life state) noexcept {
   b.begin = base::round_up(b.base, alignment);
+  b.asked = bytes;
   b.tickets = {};
   b.sequence = ++sequence_;
   numbers_.big_live += b.bytes;
@@ -295,7 +296,7 @@ big_block* reservoir::take_kept(std::size_t bytes, std::size_t alignment, const 
   });
   if (!b) return nullptr;
   kept_.remove(b);
-  begin_live(*b, alignment, state);
+  begin_live(*b, bytes, alignment, state);
   return b;
 }
 
@@ -312,9 +313,9 @@ void reservoir::give_back_claim(big_block* b) noexcept {
   kept_.insert(b);
 }
 
-void reservoir::publish_claim(big_block* b, std::size_t alignment, core::life state) noexcept {
+void reservoir::publish_claim(big_block* b, std::size_t bytes, std::size_t alignment, core::life state) noexcept {
   const std::lock_guard lock(mutex_);
-  begin_live(*b, alignment, state);
+  begin_live(*b, bytes, alignment, state);
 }
 
 void reservoir::look_at_fits(std::size_t bytes, const stream_state* caller) noexcept {

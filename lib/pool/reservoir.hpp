@@ -39,7 +39,7 @@ class reservoir {
   // The same with tickets still to be waited for: claimed, so nobody else gets it. give_back_claim undoes it.
   core::big_block* claim_kept(std::size_t bytes, std::size_t alignment) noexcept;
   void give_back_claim(core::big_block*) noexcept;
-  void publish_claim(core::big_block*, std::size_t alignment, core::life) noexcept;
+  void publish_claim(core::big_block*, std::size_t bytes, std::size_t alignment, core::life) noexcept;
   // Looks at the streams behind kept blocks that would fit, so that take_kept may find more.
   void look_at_fits(std::size_t bytes, const stream_state* caller) noexcept;
   // A live block comes back. False: it was not live.
@@ -111,7 +111,7 @@ class reservoir {
   void read_reserved() noexcept;
   core::big_block* new_big();
   core::region* new_region(std::uint32_t granules);
-  void begin_live(core::big_block&, std::size_t alignment, core::life) noexcept;
+  void begin_live(core::big_block&, std::size_t bytes, std::size_t alignment, core::life) noexcept;
   void tell(native_call, const void*, std::size_t bytes) const noexcept;
   std::size_t missing_bytes(std::size_t bytes) const noexcept;
 
