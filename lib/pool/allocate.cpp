@@ -76,11 +76,11 @@ cache::block_cache* pool_impl::cache_for(stream_state& s) noexcept {
 // --- small and medium -----------------------------------------------------------------------------------------------
 
 result<void*> pool_impl::allocate_from_heap(const heap_request& r, stream_state& s) noexcept {
+  if (!is_mine()) return error{.code = errc::forked};
   if (void* p = take(r, s, core::epoch_any, s)) {
     count(served_heap_);
     return p;
   }
-  if (!is_mine()) return error{.code = errc::forked};
   auto p = heap_miss(r, s);
   if (!p && p.error().code == errc::out_of_memory)
     p = under_pressure(r.bytes, s, [&] { return heap_miss(r, s); });
@@ -278,12 +278,12 @@ result<void> pool_impl::order_fresh(stream_state& s) noexcept {
 // --- big ------------------------------------------------------------------------------------------------------------
 
 result<void*> pool_impl::allocate_big(std::size_t bytes, std::size_t alignment, life state, stream_state& s) noexcept {
+  if (!is_mine()) return error{.code = errc::forked};
   if (core::big_block* b = reservoir_.take_kept(bytes, alignment, s, state)) {
     count(served_big_);
     count(big_allocations_);
     return base::pointer(b->begin);
   }
-  if (!is_mine()) return error{.code = errc::forked};
   auto p = big_miss(bytes, alignment, state, s);
   if (!p && p.error().code == errc::out_of_memory)
     p = under_pressure(bytes, s, [&] { return big_miss(bytes, alignment, state, s); });

@@ -36,6 +36,7 @@ bool size_fits(std::size_t given, std::size_t has, std::size_t rounded, life sta
 
 result<void> pool_impl::deallocate(void* p, std::size_t bytes, stream_state& s) noexcept {
   if (!p) return {};
+  if (!is_mine()) return error{.code = errc::forked};
   const std::uintptr_t at = base::address(p);
   core::extent* e = cache::page_map::find(at);
   if (!e || e->pool != id_) {
@@ -121,7 +122,6 @@ result<void> pool_impl::free_small(range& slab, unsigned block, life state, std:
     order_.answer(s);
     return {};
   }
-  if (!is_mine()) return error{.code = errc::forked};
   b.state->store(core::life_cached, std::memory_order_relaxed);
   {
     const std::lock_guard lock(s.mutex);
@@ -195,6 +195,7 @@ result<void> pool_impl::deallocate_big(core::big_block& b, std::uintptr_t at, st
 
 result<void> pool_impl::record_use(void* p, stream_state& s) noexcept {
   if (!p) return {};
+  if (!is_mine()) return error{.code = errc::forked};
   const std::uintptr_t at = base::address(p);
   core::extent* e = cache::page_map::find(at);
   if (!e || e->pool != id_) {

@@ -15,6 +15,7 @@ order::order(backend& b, const stream_table& streams, bool trust_handles)
     : backend_(b), streams_(streams), trust_handles_(trust_handles) {}
 
 order::~order() {
+  if (is_abandoned_) return;
   for (backend_event* e : events_) backend_.destroy_event(e);
   for (stream_state* s : streams_.all())
     for (const auto& r : s->events) backend_.destroy_event(r.event);
