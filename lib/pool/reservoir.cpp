@@ -558,8 +558,12 @@ void reservoir::walk(const std::function<void(const block_info&)>& visit) const 
     const auto* b = static_cast<const big_block*>(e);
     const bool live = core::is_live(b->state.load(std::memory_order_relaxed));
     const bool passed = b->tickets.all([&](core::ticket t) { return order_.has_passed(t); });
-    visit({.pointer = base::pointer(live ? b->begin : b->base),
-           .bytes = b->bytes,
+    // What an alignment cost in front of a live block is free, but nobody's.
+    const std::uintptr_t begin = live ? b->begin : b->base;
+    if (begin != b->base)
+      visit({.pointer = base::pointer(b->base), .bytes = begin - b->base, .state = block_state::free});
+    visit({.pointer = base::pointer(begin),
+           .bytes = b->base + b->bytes - begin,
            .state = live ? block_state::live : passed ? block_state::free : block_state::pending});
   }
   for (const auto& [at, d] : direct_)
