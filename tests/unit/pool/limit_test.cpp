@@ -123,13 +123,12 @@ TEST_CASE("set_bytes_max: memory that is only cached, pending or behind running 
   scene s;
   const weir::stream a = s.make_stream(), b = s.make_stream();
   for (const std::size_t bytes : {small, medium, big}) {
-    void* p = s.get(bytes, a);
-    void* q = s.get(bytes, a);
+    std::vector<void*> blocks;
+    for (int i = 0; i < 24; ++i) blocks.push_back(s.get(bytes, a));
     s.order(a, b);
-    s.busy(b);
-    s.put(p, bytes, b);  // pending at home
     s.busy(a);
-    s.put(q, bytes, a);
+    s.busy(b);
+    for (std::size_t i = 0; i < blocks.size(); ++i) s.put(blocks[i], bytes, i % 2 ? a : b);
   }
   must(s.pool.set_bytes_max(32 * MiB));
   CHECK(s.pool.statistics().reserved <= 32 * MiB);
