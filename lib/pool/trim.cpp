@@ -24,7 +24,9 @@ result<trim_report> pool_impl::trim(std::size_t bytes_to_keep) noexcept {
     (void)reservoir_.release_free(false, nullptr);
     // What was freed and not observed complete counts as outstanding for the driver: our own stream's frees too.
     order_.synchronize(streams_.at(0), &streams_.at(0));
-    if (auto done = reservoir_.trim_native(bytes_to_keep); !done) return std::move(done).error();
+    // The driver keeps at least what it is told; we promise at most.
+    const std::size_t whole = base::round_down(bytes_to_keep, backend_->capabilities().chunk_bytes);
+    if (auto done = reservoir_.trim_native(whole); !done) return std::move(done).error();
   }
   const auto after = reservoir_.read();
   // Of an empty region that is still here, some part was freed behind work not seen complete.
