@@ -18,11 +18,9 @@ constexpr std::size_t fit_max(std::size_t bytes, double slack) noexcept {
   return bytes + static_cast<std::size_t>(static_cast<double>(bytes) * slack);
 }
 
-// A big block with more alignment than native ones have brings room to move its begin; and a whole page at least, so
-// that its begin lies in one it owns (cache/page_map.hpp).
+// A big block with more alignment than native ones have brings room to move its begin.
 constexpr std::size_t native_bytes(std::size_t bytes, std::size_t alignment, std::size_t granularity) noexcept {
-  if (alignment <= granularity) return base::round_up(bytes, granularity);
-  return base::round_up(std::max(bytes, cache::page_map::page_bytes) + alignment - granularity, granularity);
+  return base::round_up(bytes + (alignment > granularity ? alignment - granularity : 0), granularity);
 }
 
 }  // namespace
@@ -41,8 +39,11 @@ reservoir::~reservoir() = default;
 
 void reservoir::tell(native_call call, const void* pointer, std::size_t bytes) const noexcept {
   if (!options_.observer) return;
-  options_.observer->on_native(
-      {.call = call, .pointer = pointer, .bytes = bytes, .reserved = read().reserved, .device = backend_.capabilities().device});
+  options_.observer->on_native({.call = call,
+                                .pointer = pointer,
+                                .bytes = bytes,
+                                .reserved = read().reserved,
+                                .device = backend_.capabilities().device});
 }
 
 core::ticket reservoir::fresh() noexcept {
@@ -291,9 +292,8 @@ big_block* reservoir::take_kept(std::size_t bytes, std::size_t alignment, const 
                                 core::life state) noexcept {
   const std::size_t need = native_bytes(bytes, alignment, backend_.capabilities().granularity);
   const std::lock_guard lock(mutex_);
-  big_block* b = kept_.find(need, fit_max(need, options_.big_cache_fit), [&](const core::ticket_set& tickets) {
-    return order_.is_ready(tickets, taker);
-  });
+  big_block* b = kept_.find(need, fit_max(need, options_.big_cache_fit),
+                            [&](const core::ticket_set& tickets) { return order_.is_ready(tickets, taker); });
   if (!b) return nullptr;
   kept_.remove(b);
   begin_live(*b, bytes, alignment, state);
@@ -383,15 +383,16 @@ region* reservoir::new_region(std::uint32_t granules) {
 result<region*> reservoir::grow_region(std::size_t bytes, const stream_state* caller) noexcept {
   const std::lock_guard growth(growth_);
   const std::size_t chunk = shadow_.chunk_bytes();
-  // A region only cuts from pages it owns (cache/page_map.hpp), and whole granules: room for what that may cost.
-  const std::size_t least = base::round_up(bytes + cache::page_map::page_bytes, chunk);
+  // Native ones begin at 512 bytes, granules at their own size: room for what that may cost.
+  const std::size_t least = base::round_up(bytes + core::granule_bytes, chunk);
   std::size_t want = std::max(options_.region_bytes, least);
   auto native = allocate_native(want, caller);
   // Where there is no room for the usual size, the smallest that serves is better than none.
-  if (!native && native.error().code == errc::out_of_memory && least < want) native = allocate_native(want = least, caller);
+  if (!native && native.error().code == errc::out_of_memory && least < want)
+    native = allocate_native(want = least, caller);
   if (!native) return std::move(native).error();
   const std::uintptr_t begin = base::round_up(native->base, core::granule_bytes);
-  const std::uintptr_t end = base::round_down(native->base + native->bytes, cache::page_map::page_bytes);
+  const std::uintptr_t end = base::round_down(native->base + native->bytes, core::granule_bytes);
   region* r = new_region(static_cast<std::uint32_t>((end - begin) / core::granule_bytes));
   r->pool = pool_id_;
   r->base = native->base;
@@ -576,7 +577,7 @@ void reservoir::check(std::vector<std::string>& broken) const {
   for (const auto& [at, e] : extents_) {
     held += e->bytes;
     if (e->pool != pool_id_ || e->base != at) broken.push_back("reservoir: an extent under a wrong name");
-    if (cache::page_map::find(e->base + e->bytes - cache::page_map::page_bytes) != e)
+    if (cache::page_map::find(e->base) != e || cache::page_map::find(e->base + e->bytes - 1) != e)
       broken.push_back("reservoir: an extent the page map does not lead to");
     if (e->kind != core::extent_kind::big) continue;
     const bool is_live = core::is_live(static_cast<const big_block*>(e)->state.load(std::memory_order_relaxed));
