@@ -23,13 +23,16 @@ constexpr std::size_t bytes_askable_max = SIZE_MAX / 4;
 
 result<void*> pool_impl::allocate(std::size_t bytes, stream_state& s, std::size_t alignment) noexcept {
   auto p = allocate_unobserved(bytes, s, alignment);
-  if (!p) {
-    count(failures_);
-    if (options_.observer) options_.observer->on_failure(p.error());
-  } else if (*p && !options_.bypass) {
+  if (!p)
+    say_failed(p.error());
+  else if (*p && !options_.bypass)
     say_allocated(*p, bytes, alignment, &s, allocation_kind::pool);
-  }
   return p;
+}
+
+void pool_impl::say_failed(const error& why) noexcept {
+  count(failures_);
+  if (options_.observer) options_.observer->on_failure(why);
 }
 
 result<void*> pool_impl::allocate_unobserved(std::size_t bytes, stream_state& s, std::size_t alignment) noexcept {
@@ -37,7 +40,7 @@ result<void*> pool_impl::allocate_unobserved(std::size_t bytes, stream_state& s,
   if (!std::has_single_bit(alignment) || alignment > pool::alignment_max)
     return error{.code = errc::invalid_alignment, .bytes = alignment, .limit = pool::alignment_max};
   if (bytes > bytes_askable_max) return error{.code = errc::invalid_size, .bytes = bytes, .limit = bytes_askable_max};
-  if (options_.bypass) return allocate_direct(bytes);
+  if (options_.bypass) return direct_unobserved(bytes, alignment);
   if (options_.guard_capture) {
     // examine() refuses a capturing stream.
     const auto who = backend_->examine(s.handle.load(std::memory_order_acquire));
@@ -72,11 +75,11 @@ cache::block_cache* pool_impl::cache_for(stream_state& s) noexcept {
 // --- small and medium -----------------------------------------------------------------------------------------------
 
 result<void*> pool_impl::allocate_from_heap(const heap_request& r, stream_state& s) noexcept {
+  if (!is_mine()) return error{.code = errc::forked};
   if (void* p = take(r, s, core::epoch_any, s)) {
     count(served_heap_);
     return p;
   }
-  if (!is_mine()) return error{.code = errc::forked};
   auto p = heap_miss(r, s);
   if (!p && p.error().code == errc::out_of_memory) p = under_pressure(r.bytes, s, [&] { return heap_miss(r, s); });
   order_.answer(s);
@@ -158,8 +161,17 @@ bool pool_impl::settle(stream_state& s, const stream_state* caller) noexcept {
   }
   if (behind.is_empty()) return false;
   order_.look(behind, caller, true);
+  return settle_known(s);
+}
+
+// The same without a look. What has passed is anybody's at once, however old; what this stream only waits for is others'
+// when this stream has come so far, which of a retired one nobody would ever see.
+bool pool_impl::settle_known(stream_state& s) noexcept {
   const std::lock_guard lock(s.mutex);
-  return s.heap.settle([&](core::ticket t) { return order_.is_ready_locked(t, s); }, s.current) != 0;
+  const auto passed = [&](core::ticket t) { return order_.has_passed(t); };
+  const auto ready = [&](core::ticket t) { return order_.is_ready_locked(t, s); };
+  const std::size_t bytes = s.heap.settle(passed, s.passed.load(std::memory_order_acquire));
+  return bytes + s.heap.settle(ready, s.current) != 0;
 }
 
 // The same, after making the stream wait for all of them.
@@ -172,14 +184,15 @@ result<bool> pool_impl::settle_waiting(stream_state& s) noexcept {
   if (behind.is_empty()) return false;
   for (core::ticket t : behind)
     if (auto waited = order_.make_wait(s, t, &s); !waited) return waited;
-  const std::lock_guard lock(s.mutex);
-  return s.heap.settle([&](core::ticket t) { return order_.is_ready_locked(t, s); }, s.current) != 0;
+  return settle_known(s);
 }
 
 result<void*> pool_impl::from_others(const heap_request& r, stream_state& taker, bool wait) noexcept {
   const auto others = streams_.all();
   for (stream_state* s : others)
     if (s != &taker && s->index != 0 && !wait) order_.look(*s, &taker);
+  for (stream_state* s : others)
+    if (s != &taker && !wait) settle_known(*s);
   auto region = reservoir_.adopt_region(r.bytes, taker, wait);
   if (!region) return std::move(region).error();
   if (*region) {
@@ -235,8 +248,10 @@ result<void*> pool_impl::grow(const heap_request& r, stream_state& s) noexcept {
   if (!region) return std::move(region).error();
   auto ordered = order_fresh(s);
   {
-    const std::lock_guard lock(s.mutex);
-    s.heap.add_region(*region, s.current);
+    // Where this stream could not be made to wait for it, it is the reservoir's, for whoever can.
+    stream_state& home = ordered ? s : streams_.at(0);
+    const std::lock_guard lock(home.mutex);
+    home.heap.add_region(*region, home.current);
   }
   if (!ordered) return std::move(ordered).error();
   sample_peak();
@@ -261,12 +276,12 @@ result<void> pool_impl::order_fresh(stream_state& s) noexcept {
 // --- big ------------------------------------------------------------------------------------------------------------
 
 result<void*> pool_impl::allocate_big(std::size_t bytes, std::size_t alignment, life state, stream_state& s) noexcept {
+  if (!is_mine()) return error{.code = errc::forked};
   if (core::big_block* b = reservoir_.take_kept(bytes, alignment, s, state)) {
     count(served_big_);
     count(big_allocations_);
     return base::pointer(b->begin);
   }
-  if (!is_mine()) return error{.code = errc::forked};
   auto p = big_miss(bytes, alignment, state, s);
   if (!p && p.error().code == errc::out_of_memory)
     p = under_pressure(bytes, s, [&] { return big_miss(bytes, alignment, state, s); });
@@ -290,7 +305,7 @@ result<void*> pool_impl::big_miss(std::size_t bytes, std::size_t alignment, life
       reservoir_.give_back_claim(*grown);
       return std::move(ordered).error();
     }
-    reservoir_.publish_claim(*grown, alignment, state);
+    reservoir_.publish_claim(*grown, bytes, alignment, state);
     count(served_native_);
     sample_peak();
     return base::pointer((*grown)->begin);
@@ -313,7 +328,7 @@ result<void*> pool_impl::big_waiting(std::size_t bytes, std::size_t alignment, l
     if (!waited) return std::move(waited).error();
     return static_cast<void*>(nullptr);
   }
-  reservoir_.publish_claim(b, alignment, state);
+  reservoir_.publish_claim(b, bytes, alignment, state);
   count(served_waited_);
   return base::pointer(b->begin);
 }

@@ -15,6 +15,7 @@ order::order(backend& b, const stream_table& streams, bool trust_handles)
     : backend_(b), streams_(streams), trust_handles_(trust_handles) {}
 
 order::~order() {
+  if (is_abandoned_) return;
   for (backend_event* e : events_) backend_.destroy_event(e);
   for (stream_state* s : streams_.all())
     for (const auto& r : s->events) backend_.destroy_event(r.event);
@@ -42,7 +43,7 @@ bool order::is_ready(const core::ticket_set& points, const stream_state& taker) 
 
 bool order::may_touch(const stream_state& s, const stream_state* caller) const noexcept {
   if (!s.handle.load(std::memory_order_acquire)) return false;
-  if (s.kind == stream_kind::per_thread_default) return s.thread == std::this_thread::get_id();
+  if (s.kind == stream_kind::per_thread_default) return s.thread == this_thread();
   return &s == caller || trust_handles_ || s.kind == stream_kind::legacy_default ||
          s.has_token.load(std::memory_order_acquire);
 }
@@ -186,7 +187,8 @@ result<bool> order::make_wait(stream_state& taker, const core::ticket_set& point
     count(counters_.wait);
     if (auto done = backend_.wait(taker.handle.load(std::memory_order_acquire), *event); !done)
       return std::move(done).error();
-    count(t.stream == 0 ? counters_.waits_fresh : counters_.waits_inserted);
+    // What the reservoir's own stream waits for delays nobody's work.
+    if (taker.index != 0) count(t.stream == 0 ? counters_.waits_fresh : counters_.waits_inserted);
     const std::lock_guard lock(taker.mutex);
     taker.join({t.stream, upto});
   }

@@ -53,6 +53,9 @@ class order {
   // An event behind everything so far, however little was asked: before the handle goes.
   result<void> cover_all(stream_state& s, const stream_state* caller) noexcept;
 
+  // Nothing is called any more, not to destroy the events either.
+  void abandon() noexcept { is_abandoned_ = true; }
+
   bool may_touch(const stream_state&, const stream_state* caller) const noexcept;
   const order_counters& counters() const noexcept { return counters_; }
 
@@ -69,6 +72,7 @@ class order {
   std::mutex events_mutex_;
   std::vector<backend_event*> events_;
   order_counters counters_;
+  bool is_abandoned_ = false;
 };
 
 }  // namespace weir::detail

@@ -76,6 +76,7 @@ result<std::unique_ptr<pool_impl>> pool_impl::make(std::unique_ptr<backend> b, p
 pool_impl::~pool_impl() {
   if (!is_mine()) {
     abandon();
+    (void)backend_.release();  // it is the parent's, and its end would make calls
     return;
   }
   const auto all = streams_.all();
@@ -97,7 +98,10 @@ pool_impl::~pool_impl() {
 }
 
 // In a child after fork, or with the driver gone: forget, and call nothing.
-void pool_impl::abandon() noexcept { reservoir_.abandon(); }
+void pool_impl::abandon() noexcept {
+  order_.abandon();
+  reservoir_.abandon();
+}
 
 bool pool_impl::is_mine() const noexcept { return fork_generation_ == fork_generation.load(std::memory_order_relaxed); }
 

@@ -75,12 +75,15 @@ class pool_impl {
 
   // allocate.cpp
   result<void*> allocate_unobserved(std::size_t bytes, stream_state&, std::size_t alignment) noexcept;
+  result<void*> direct_unobserved(std::size_t bytes, std::size_t alignment) noexcept;
+  void say_failed(const error&) noexcept;
   result<void*> allocate_from_heap(const heap_request&, stream_state&) noexcept;
   result<void*> heap_miss(const heap_request&, stream_state&) noexcept;
   void* take(const heap_request&, stream_state& home, core::epoch last_max, stream_state& taker) noexcept;
   void* take_small(const heap_request&, stream_state& home, core::epoch last_max, stream_state& taker) noexcept;
   void* take_medium(const heap_request&, stream_state& home, core::epoch last_max) noexcept;
   bool settle(stream_state&, const stream_state* caller) noexcept;
+  bool settle_known(stream_state&) noexcept;
   result<bool> settle_waiting(stream_state&) noexcept;
   result<void*> from_others(const heap_request&, stream_state& taker, bool wait) noexcept;
   result<void*> borrow(const heap_request&, stream_state& home, stream_state& taker, bool wait) noexcept;
@@ -107,7 +110,7 @@ class pool_impl {
   void reclaim_caches() noexcept;
   void reclaim_caches(stream_state&) noexcept;
   memory_report report(std::size_t bytes, unsigned attempts) const noexcept;
-  bool ask_handler(std::size_t bytes, unsigned attempt) noexcept;
+  bool ask_handler(std::size_t bytes, unsigned& asked) noexcept;
 
   // trim.cpp
   void run_policies() noexcept;

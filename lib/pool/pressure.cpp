@@ -27,7 +27,7 @@ result<void*> pool_impl::under_pressure(std::size_t bytes, stream_state& s, cons
       p = again();
       if (p || p.error().code != errc::out_of_memory) return p;
     }
-    if (ask_handler(bytes, ++asked)) continue;
+    if (ask_handler(bytes, asked)) continue;
     error why = std::move(p).error();
     why.bytes = bytes;
     why.report = std::make_shared<const memory_report>(report(bytes, asked));
@@ -35,10 +35,11 @@ result<void*> pool_impl::under_pressure(std::size_t bytes, stream_state& s, cons
   }
 }
 
-bool pool_impl::ask_handler(std::size_t bytes, unsigned attempt) noexcept {
+bool pool_impl::ask_handler(std::size_t bytes, unsigned& asked) noexcept {
   if (!options_.on_out_of_memory) return false;
+  ++asked;
   try {
-    return options_.on_out_of_memory(bytes, attempt, report(bytes, attempt));
+    return options_.on_out_of_memory(bytes, asked, report(bytes, asked));
   } catch (...) {
     return false;
   }

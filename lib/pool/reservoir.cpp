@@ -289,8 +289,9 @@ big_block* reservoir::new_big() {
 }
 
 // With mutex_ held, or before anyone can find it.
-void reservoir::begin_live(big_block& b, std::size_t alignment, core::life state) noexcept {
+void reservoir::begin_live(big_block& b, std::size_t bytes, std::size_t alignment, core::life state) noexcept {
   b.begin = base::round_up(b.base, alignment);
+  b.asked = bytes;
   b.tickets = {};
   b.sequence = ++sequence_;
   numbers_.big_live += b.bytes;
@@ -307,7 +308,7 @@ big_block* reservoir::take_kept(std::size_t bytes, std::size_t alignment, const 
                             [&](const core::ticket_set& tickets) { return order_.is_ready(tickets, taker); });
   if (!b) return nullptr;
   kept_.remove(b);
-  begin_live(*b, alignment, state);
+  begin_live(*b, bytes, alignment, state);
   return b;
 }
 
@@ -324,9 +325,9 @@ void reservoir::give_back_claim(big_block* b) noexcept {
   kept_.insert(b);
 }
 
-void reservoir::publish_claim(big_block* b, std::size_t alignment, core::life state) noexcept {
+void reservoir::publish_claim(big_block* b, std::size_t bytes, std::size_t alignment, core::life state) noexcept {
   const std::lock_guard lock(mutex_);
-  begin_live(*b, alignment, state);
+  begin_live(*b, bytes, alignment, state);
 }
 
 void reservoir::look_at_fits(std::size_t bytes, const stream_state* caller) noexcept {
@@ -445,30 +446,33 @@ result<region*> reservoir::adopt_region(std::size_t bytes, stream_state& taker, 
 
 // --- direct ---------------------------------------------------------------------------------------------------------
 
-result<void*> reservoir::allocate_direct(std::size_t bytes) noexcept {
+result<void*> reservoir::allocate_direct(std::size_t bytes, std::size_t alignment) noexcept {
+  // What comes from the driver is aligned as every block is; for more there must be room to move the begin.
+  const std::size_t taken = bytes + (alignment > core::unit_bytes ? alignment - core::unit_bytes : 0);
   const std::lock_guard growth(growth_);
   const std::size_t limit = bytes_max();
   const auto fits = [&] {
     const auto n = read();
-    const std::size_t taken = n.reserved + n.direct;
-    return taken <= limit && bytes <= limit - taken;
+    const std::size_t used = n.reserved + n.direct;
+    return used <= limit && taken <= limit - used;
   };
   if (!fits()) (void)trim_native(0).has_value();
   if (!fits()) {
     const auto n = read();
-    const std::size_t taken = n.reserved + n.direct;
-    return error{.code = errc::out_of_memory, .bytes = bytes, .limit = limit > taken ? limit - taken : 0};
+    const std::size_t used = n.reserved + n.direct;
+    return error{.code = errc::out_of_memory, .bytes = bytes, .limit = limit > used ? limit - used : 0};
   }
-  auto p = backend_.allocate_direct(bytes);
+  auto p = backend_.allocate_direct(taken);
   if (!p) return p;
+  void* const begin = base::pointer(base::round_up(base::address(*p), alignment));
   {
     const std::lock_guard lock(mutex_);
-    direct_[base::address(*p)] = {bytes, ++sequence_};
-    numbers_.direct += bytes;
+    direct_[base::address(begin)] = {bytes, ++sequence_, *p, taken};
+    numbers_.direct += taken;
     ++numbers_.direct_live_count;
   }
-  tell(native_call::direct_allocate, *p, bytes);
-  return p;
+  tell(native_call::direct_allocate, *p, taken);
+  return begin;
 }
 
 bool reservoir::has_direct(const void* p) const noexcept {
@@ -492,17 +496,17 @@ result<std::size_t> reservoir::deallocate_direct(void* p) noexcept {
     was = at->second;
     direct_.erase(at);
   }
-  if (auto done = backend_.deallocate_direct(p); !done) {
+  if (auto done = backend_.deallocate_direct(was.native); !done) {
     const std::lock_guard lock(mutex_);
     direct_[base::address(p)] = was;
     return std::move(done).error();
   }
   {
     const std::lock_guard lock(mutex_);
-    numbers_.direct -= was.bytes;
+    numbers_.direct -= was.taken;
     --numbers_.direct_live_count;
   }
-  tell(native_call::direct_deallocate, p, was.bytes);
+  tell(native_call::direct_deallocate, was.native, was.taken);
   return was.bytes;
 }
 
@@ -538,6 +542,14 @@ reservoir::numbers reservoir::read() const noexcept {
   return n;
 }
 
+std::size_t reservoir::kept_pending() const noexcept {
+  std::size_t bytes = 0;
+  const std::lock_guard lock(mutex_);
+  for (const big_block* b : kept_.blocks())
+    if (!b->tickets.all([&](core::ticket t) { return order_.has_passed(t); })) bytes += b->bytes;
+  return bytes;
+}
+
 native_counts reservoir::calls() const noexcept {
   native_counts c;
   c.allocate = calls_allocate_.load(std::memory_order_relaxed);
@@ -559,11 +571,13 @@ void reservoir::walk(const std::function<void(const block_info&)>& visit) const 
     const auto* b = static_cast<const big_block*>(e);
     const bool live = core::is_live(b->state.load(std::memory_order_relaxed));
     const bool passed = b->tickets.all([&](core::ticket t) { return order_.has_passed(t); });
-    visit({.pointer = base::pointer(live ? b->begin : b->base),
-           .bytes = b->bytes,
-           .state = live     ? block_state::live
-                    : passed ? block_state::free
-                             : block_state::pending});
+    // What an alignment cost in front of a live block is free, but nobody's.
+    const std::uintptr_t begin = live ? b->begin : b->base;
+    if (begin != b->base)
+      visit({.pointer = base::pointer(b->base), .bytes = begin - b->base, .state = block_state::free});
+    visit({.pointer = base::pointer(begin),
+           .bytes = b->base + b->bytes - begin,
+           .state = live ? block_state::live : passed ? block_state::free : block_state::pending});
   }
   for (const auto& [at, d] : direct_)
     visit({.pointer = base::pointer(at), .bytes = d.bytes, .state = block_state::live, .direct = true});
@@ -614,7 +628,7 @@ void reservoir::release_all() noexcept {
     (void)backend_.deallocate(base::pointer(at), backend_.own_stream()).has_value();
   }
   extents_.clear();
-  for (const auto& [at, d] : direct_) (void)backend_.deallocate_direct(base::pointer(at)).has_value();
+  for (const auto& [at, d] : direct_) (void)backend_.deallocate_direct(d.native).has_value();
   direct_.clear();
 }
 

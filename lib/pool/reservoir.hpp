@@ -41,7 +41,7 @@ class reservoir {
   // The same with tickets still to be waited for: claimed, so nobody else gets it. give_back_claim undoes it.
   core::big_block* claim_kept(std::size_t bytes, std::size_t alignment) noexcept;
   void give_back_claim(core::big_block*) noexcept;
-  void publish_claim(core::big_block*, std::size_t alignment, core::life) noexcept;
+  void publish_claim(core::big_block*, std::size_t bytes, std::size_t alignment, core::life) noexcept;
   // Looks at the streams behind kept blocks that would fit, so that take_kept may find more.
   void look_at_fits(std::size_t bytes, const stream_state* caller) noexcept;
   // A live block comes back. False: it was not live.
@@ -66,7 +66,7 @@ class reservoir {
   result<void> trim_native(std::size_t bytes_to_keep) noexcept;
 
   // --- direct ---
-  result<void*> allocate_direct(std::size_t bytes) noexcept;
+  result<void*> allocate_direct(std::size_t bytes, std::size_t alignment) noexcept;
   bool has_direct(const void*) const noexcept;
   // Bytes it had; errc::foreign_pointer.
   result<std::size_t> deallocate_direct(void*) noexcept;
@@ -82,9 +82,9 @@ class reservoir {
     std::size_t direct = 0, big_live = 0, big_kept = 0, big_kept_largest = 0, big_live_peak = 0;
     std::size_t touched = 0;  // bytes of chunks that something native is in
     std::uint64_t big_live_count = 0, direct_live_count = 0;
-    std::size_t kept_pending = 0;  // of kept blocks, with tickets not passed
   };
   numbers read() const noexcept;
+  std::size_t kept_pending() const noexcept;  // bytes of kept blocks with tickets not passed
   native_counts calls() const noexcept;
   void walk(const std::function<void(const block_info&)>&) const;
   void check(std::vector<std::string>& broken) const;
@@ -114,7 +114,7 @@ class reservoir {
   void read_reserved() noexcept;
   core::big_block* new_big();
   core::region* new_region(std::uint32_t granules);
-  void begin_live(core::big_block&, std::size_t alignment, core::life) noexcept;
+  void begin_live(core::big_block&, std::size_t bytes, std::size_t alignment, core::life) noexcept;
   void tell(native_call, const void*, std::size_t bytes) const noexcept;
   std::size_t missing_bytes(std::size_t bytes) const noexcept;
 
@@ -133,8 +133,10 @@ class reservoir {
   core::big_cache kept_;
   std::unordered_map<std::uintptr_t, core::extent*> extents_;  // all native ones, by base
   struct direct_block {
-    std::size_t bytes;
+    std::size_t bytes;  // as asked for
     std::uint64_t sequence;
+    void* native;  // where it begins, and bytes it has: more than asked for where that was aligned far
+    std::size_t taken;
   };
   std::unordered_map<std::uintptr_t, direct_block> direct_;
   std::deque<core::big_block> big_store_;

@@ -9,15 +9,21 @@ namespace detail {
 namespace {
 
 std::atomic<std::uint64_t> next_serial{1};
+std::atomic<std::uint64_t> next_thread{1};
 
 }  // namespace
+
+std::uint64_t this_thread() noexcept {
+  static thread_local const std::uint64_t mine = next_thread.fetch_add(1, std::memory_order_relaxed);
+  return mine;
+}
 
 stream_state::stream_state(core::stream_index i, stream_handle h, const stream_identity& identity, pool_impl* pool)
     : serial(next_serial.fetch_add(1, std::memory_order_relaxed)),
       index(i),
       id(identity.id),
       kind(identity.kind),
-      thread(std::this_thread::get_id()),
+      thread(this_thread()),
       owner(pool),
       handle(h),
       home(pool ? std::make_shared<stream_home>(*pool, *this) : nullptr),

@@ -24,14 +24,20 @@ result<trim_report> pool_impl::trim(std::size_t bytes_to_keep) noexcept {
     (void)reservoir_.release_free(false, nullptr);
     // What was freed and not observed complete counts as outstanding for the driver: our own stream's frees too.
     order_.synchronize(streams_.at(0), &streams_.at(0));
-    if (auto done = reservoir_.trim_native(bytes_to_keep); !done) return std::move(done).error();
+    // The driver keeps at least what it is told; we promise at most.
+    const std::size_t whole = base::round_down(bytes_to_keep, backend_->capabilities().chunk_bytes);
+    if (auto done = reservoir_.trim_native(whole); !done) return std::move(done).error();
   }
   const auto after = reservoir_.read();
-  const statistics now = read_statistics();
+  // Of an empty region that is still here, some part was freed behind work not seen complete.
+  r.kept_pending = read_statistics().pending;
+  for (const stream_state* s : streams_.all()) {
+    const std::lock_guard lock(s->mutex);
+    r.kept_pending += s->heap.bytes_empty();
+  }
   r.reserved_after = after.reserved;
-  r.kept_pending = now.pending;
   r.kept_partial = after.reserved - std::min(after.reserved, after.held);
-  r.kept_live = after.held - std::min(after.held, now.pending);
+  r.kept_live = after.held - std::min(after.held, r.kept_pending);
   return r;
 }
 
@@ -83,7 +89,13 @@ result<defragment_report> pool_impl::defragment() noexcept {
 
 result<void> pool_impl::set_bytes_max(std::size_t bytes) noexcept {
   if (!is_mine()) return error{.code = errc::forked};
-  if (reservoir_.read().reserved > bytes) gather(nullptr);
+  const reservoir::numbers now = reservoir_.read();
+  if (now.reserved + now.direct > bytes) gather(nullptr);
+  auto done = reservoir_.set_bytes_max(bytes);
+  if (done || done.error().code != errc::limit_below_live) return done;
+  // Now that the device has been waited for, what was pending is free.
+  if (auto waited = order_.synchronize_device(); !waited) return waited;
+  gather(nullptr);
   return reservoir_.set_bytes_max(bytes);
 }
 

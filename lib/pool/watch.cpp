@@ -78,7 +78,7 @@ statistics pool_impl::read_statistics() const {
   out.held = native.held;
   out.free = native.held - std::min(native.held, in_pool);
   out.reserved = native.reserved;
-  out.pending += native.kept_pending;
+  out.pending += reservoir_.kept_pending();
   out.largest_free = std::max(out.largest_free, native.big_kept_largest);
   // Slab blocks in heaps are free and in no range: where they are all there is, none is one range.
   if (out.free > 0)
