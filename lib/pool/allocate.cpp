@@ -164,8 +164,8 @@ bool pool_impl::settle(stream_state& s, const stream_state* caller) noexcept {
   return settle_known(s);
 }
 
-// The same without a look. What has passed is anybody's at once, however old; what this stream only waits for is others'
-// when this stream has come so far, which of a retired one nobody would ever see.
+// The same without a look. What has passed is anybody's at once, however old; what this stream only waits for is
+// others' when this stream has come so far, which of a retired one nobody would ever see.
 bool pool_impl::settle_known(stream_state& s) noexcept {
   const std::lock_guard lock(s.mutex);
   const auto passed = [&](core::ticket t) { return order_.has_passed(t); };

@@ -25,7 +25,8 @@ void comes_clean(scene& s) {
   CHECK(must(s.pool.backend().pool_bytes()).used == 0);
 }
 
-TEST_CASE("fault: a native allocation that fails is met by the pressure chain, and by an answer when it fails for good") {
+TEST_CASE(
+    "fault: a native allocation that fails is met by the pressure chain, and by an answer when it fails for good") {
   for (const std::size_t bytes : {small, medium, big}) {
     scene s;
     const weir::stream stream = s.make_stream();
@@ -40,7 +41,6 @@ TEST_CASE("fault: a native allocation that fails is met by the pressure chain, a
     comes_clean(s);
   }
 }
-
 
 TEST_CASE("fault: fresh memory that a stream could not be made to wait for is nobody's by mistake") {
   for (const fault kind : {fault::create_event, fault::record, fault::wait}) {
