@@ -49,15 +49,15 @@ struct device_memory {
 
 // What a backend can do, and the sizes the layers above reason with. Constant for a backend's life.
 struct backend_capabilities {
-  const char* kind = "";              // "cuda" or "sim"
-  std::string device_name;            // "NVIDIA H200"
-  int device = 0;                     // ordinal
+  const char* kind = "";    // "cuda" or "sim"
+  std::string device_name;  // "NVIDIA H200"
+  int device = 0;           // ordinal
   std::size_t device_bytes_total = 0;
-  std::size_t chunk_bytes = 0;        // the native pool grows and remaps in these: 32 MiB, measured
-  std::size_t granularity = 0;        // of native addresses and sizes: 512, measured
-  bool costs_are_modelled = false;    // native calls take virtual time: see clock_adjustment_ns()
-  bool can_trim = true;               // false for a pool made to be exported
-  std::size_t pool_bytes_max = 0;     // the native pool never reserves more; 0: no limit of its own
+  std::size_t chunk_bytes = 0;      // the native pool grows and remaps in these: 32 MiB, measured
+  std::size_t granularity = 0;      // of native addresses and sizes: 512, measured
+  bool costs_are_modelled = false;  // native calls take virtual time: see clock_adjustment_ns()
+  bool can_trim = true;             // false for a pool made to be exported
+  std::size_t pool_bytes_max = 0;   // the native pool never reserves more; 0: no limit of its own
 };
 
 class WEIR_EXPORT backend {

@@ -28,7 +28,9 @@ class buffer {
   buffer(weir::pool& pool, std::size_t count, weir::stream stream)
       : pool_(&pool), stream_(std::move(stream)), count_(count) {
     if (count > std::numeric_limits<std::size_t>::max() / sizeof(T))
-      raise({.code = errc::invalid_size, .bytes = count, .limit = std::numeric_limits<std::size_t>::max() / sizeof(T),
+      raise({.code = errc::invalid_size,
+             .bytes = count,
+             .limit = std::numeric_limits<std::size_t>::max() / sizeof(T),
              .what = "weir::buffer, in elements"});
     constexpr std::size_t alignment = alignof(T) > pool::alignment_default ? alignof(T) : pool::alignment_default;
     data_ = static_cast<T*>(pool.allocate(count * sizeof(T), stream_, alignment));

@@ -34,10 +34,10 @@ enum class errc {
   stream_capturing,    // the stream is being captured into a graph and the call needed the device
   // The caller is wrong.
   invalid_argument,
-  invalid_alignment,   // `bytes` is the alignment: no power of two, or above the largest there is
-  invalid_size,        // `bytes` is so near the top of size_t that rounding it would wrap
+  invalid_alignment,  // `bytes` is the alignment: no power of two, or above the largest there is
+  invalid_size,       // `bytes` is so near the top of size_t that rounding it would wrap
   null_pool,
-  foreign_pointer,     // no allocation of this pool begins at that address
+  foreign_pointer,  // no allocation of this pool begins at that address
   double_free,
   size_mismatch,       // `bytes` given, `limit` what the block has
   wrong_device,        // a stream or a pool of another device

@@ -13,13 +13,13 @@
 namespace weir {
 
 struct memory_report {
-  std::size_t requested = 0;  // as asked for
-  std::size_t live = 0;       // the user has, rounded to classes
-  std::size_t direct = 0;     // live outside the native pool
-  std::size_t held = 0;       // in native allocations; what follows is held and not live, by cause
-  std::size_t cached = 0;     // in the caches of threads
-  std::size_t pending = 0;    // freed, but its stream has not passed the point of the free
-  std::size_t too_small = 0;  // free ranges, each smaller than the request
+  std::size_t requested = 0;     // as asked for
+  std::size_t live = 0;          // the user has, rounded to classes
+  std::size_t direct = 0;        // live outside the native pool
+  std::size_t held = 0;          // in native allocations; what follows is held and not live, by cause
+  std::size_t cached = 0;        // in the caches of threads
+  std::size_t pending = 0;       // freed, but its stream has not passed the point of the free
+  std::size_t too_small = 0;     // free ranges, each smaller than the request
   std::size_t other_stream = 0;  // free and large enough, but of a stream that may not be waited for
   std::size_t largest_free = 0;  // of all free ranges
   std::size_t reserved = 0;      // the native pool has from the driver

@@ -20,8 +20,8 @@ enum class allocation_kind : std::uint8_t { pool, direct };
 
 struct allocation_event {
   const void* pointer = nullptr;
-  std::size_t bytes = 0;      // as requested; on a free: as given, or what the block has
-  std::size_t alignment = 0;  // of an allocation
+  std::size_t bytes = 0;        // as requested; on a free: as given, or what the block has
+  std::size_t alignment = 0;    // of an allocation
   std::uint64_t stream_id = 0;  // 0 for direct allocations
   int device = 0;
   allocation_kind kind = allocation_kind::pool;

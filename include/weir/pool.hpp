@@ -60,7 +60,8 @@ class WEIR_EXPORT pool {
   // freed. allocate throws out_of_memory (with a report), cuda_error or logic_error; try_allocate answers.
   void* allocate(std::size_t bytes, const weir::stream&, std::size_t alignment = alignment_default);
   void* allocate(std::size_t bytes, raw_stream, std::size_t alignment = alignment_default);
-  result<void*> try_allocate(std::size_t bytes, const weir::stream&, std::size_t alignment = alignment_default) noexcept;
+  result<void*> try_allocate(std::size_t bytes, const weir::stream&,
+                             std::size_t alignment = alignment_default) noexcept;
   result<void*> try_allocate(std::size_t bytes, raw_stream, std::size_t alignment = alignment_default) noexcept;
 
   // Frees in stream order. With `bytes` (as requested) the size is checked against the block's class. What cannot be
@@ -112,7 +113,7 @@ class WEIR_EXPORT pool {
   // Every invariant that can be checked from outside the hot path; a list of what is broken, empty when sound.
   std::vector<std::string> validate() const;
 
-  int device() const noexcept;  // ordinal; -1 for a null pool
+  int device() const noexcept;                   // ordinal; -1 for a null pool
   const pool_options& options() const noexcept;  // precondition: not null
   // The backend under it, to look at. Precondition: not null.
   weir::backend& backend() const noexcept;

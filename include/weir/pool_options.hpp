@@ -28,13 +28,9 @@ struct trim_policy {
 // Keeps everything until memory is asked for elsewhere. The default.
 inline trim_policy retain() noexcept { return {}; }
 // Gives free native memory back to the driver while more than `bytes` are reserved.
-inline trim_policy release_above(std::size_t bytes) noexcept {
-  return {trim_policy::rule::release_above, bytes, 0};
-}
+inline trim_policy release_above(std::size_t bytes) noexcept { return {trim_policy::rule::release_above, bytes, 0}; }
 // Defragments when statistics().fragmentation exceeds `ratio` (0 to 1) and more than a chunk is free.
-inline trim_policy defragment_above(double ratio) noexcept {
-  return {trim_policy::rule::defragment_above, 0, ratio};
-}
+inline trim_policy defragment_above(double ratio) noexcept { return {trim_policy::rule::defragment_above, 0, ratio}; }
 
 // Asked before an allocation fails, outside all locks, so it may free memory of the pool. `attempt` counts from 1.
 // True: try again. An exception from it is taken as false.

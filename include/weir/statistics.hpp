@@ -31,10 +31,10 @@ struct native_counts {
 
 struct stream_statistics {
   std::uint64_t id = 0;
-  std::size_t held = 0;    // regions of its heap
-  std::size_t free = 0;    // in its heap
+  std::size_t held = 0;     // regions of its heap
+  std::size_t free = 0;     // in its heap
   std::size_t pending = 0;  // come home with the ticket of another stream not yet passed
-  std::size_t cached = 0;  // in threads' caches for it
+  std::size_t cached = 0;   // in threads' caches for it
   bool retired = false;
 };
 
@@ -46,14 +46,14 @@ struct class_statistics {
 
 // Consistent when no other thread works on the pool; otherwise each number is one that was true in passing.
 struct statistics {
-  std::size_t pools = 0;      // native pools behind it: 1, or their sum over weir::pools
-  std::size_t allocated = 0;  // live: the user has, rounded to classes, direct ones too
-  std::size_t free = 0;       // held and not live
-  std::size_t held = 0;       // in native allocations
-  std::size_t reserved = 0;   // the native pool has from the driver
-  std::size_t direct = 0;     // live outside the native pool
-  std::size_t cached = 0;     // of free: in caches of threads
-  std::size_t pending = 0;    // of free: waits for a ticket
+  std::size_t pools = 0;         // native pools behind it: 1, or their sum over weir::pools
+  std::size_t allocated = 0;     // live: the user has, rounded to classes, direct ones too
+  std::size_t free = 0;          // held and not live
+  std::size_t held = 0;          // in native allocations
+  std::size_t reserved = 0;      // the native pool has from the driver
+  std::size_t direct = 0;        // live outside the native pool
+  std::size_t cached = 0;        // of free: in caches of threads
+  std::size_t pending = 0;       // of free: waits for a ticket
   std::size_t largest_free = 0;  // one free range
   // 1 - largest_free / free: 0 when all free memory is one range, or none is free.
   double fragmentation = 0;
@@ -69,8 +69,8 @@ struct statistics {
 
   served_counts served{};
   native_counts native{};
-  std::uint64_t waits_inserted = 0;  // a user's stream made to wait for another user's stream
-  std::uint64_t waits_fresh = 0;     // a user's stream made to wait for the reservoir's
+  std::uint64_t waits_inserted = 0;   // a user's stream made to wait for another user's stream
+  std::uint64_t waits_fresh = 0;      // a user's stream made to wait for the reservoir's
   std::uint64_t pressure_events = 0;  // how often the out-of-memory chain began
 
   std::vector<stream_statistics> streams{};

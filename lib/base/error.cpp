@@ -69,16 +69,13 @@ std::string details(const error& e) {
     case errc::out_of_memory:
       return ": " + number(e.bytes) + " bytes asked for, " + number(e.limit) + " could be had" +
              (e.report ? "; " + e.report->summary() : std::string());
-    case errc::no_such_device:
-      return ": device " + number(e.bytes) + " of " + number(e.limit);
+    case errc::no_such_device: return ": device " + number(e.bytes) + " of " + number(e.limit);
     case errc::device_lost:
     case errc::cuda: return e.native_code ? " " + number(static_cast<std::size_t>(e.native_code)) : "";
     case errc::stream_capturing: return "; allocate inside a capture scope, or before the capture begins";
-    case errc::invalid_alignment:
-      return ": " + number(e.bytes) + " is no power of two from 1 to " + number(e.limit);
+    case errc::invalid_alignment: return ": " + number(e.bytes) + " is no power of two from 1 to " + number(e.limit);
     case errc::invalid_size: return ": " + number(e.bytes) + " bytes, at most " + number(e.limit);
-    case errc::size_mismatch:
-      return ": " + number(e.bytes) + " bytes given, the block has " + number(e.limit);
+    case errc::size_mismatch: return ": " + number(e.bytes) + " bytes given, the block has " + number(e.limit);
     case errc::limit_below_live:
       return ": " + number(e.bytes) + " bytes asked for, " + number(e.limit) + " are in use; free some first";
     default: return "";

@@ -48,11 +48,11 @@ struct range {
   std::uint32_t first = 0;
   std::uint32_t count = 0;
   std::atomic<range_kind> kind{range_kind::free};
-  size_class index = 0;                    // of a slab
-  std::uint8_t block_count = 0;            // of a slab
-  epoch last = 0;                          // of the home stream: its free parts may be taken by it at any time, by others after this
-  std::uint64_t free_bits = 0;             // of a slab: blocks in the heap
-  range* prev = nullptr;                   // in a bin, or in the list of slabs with free blocks
+  size_class index = 0;          // of a slab
+  std::uint8_t block_count = 0;  // of a slab
+  epoch last = 0;  // of the home stream: its free parts may be taken by it at any time, by others after this
+  std::uint64_t free_bits = 0;  // of a slab: blocks in the heap
+  range* prev = nullptr;        // in a bin, or in the list of slabs with free blocks
   range* next = nullptr;
   std::atomic<life> states[slab_blocks_max]{};  // of a slab's blocks; [0] of a medium block
 };
@@ -61,9 +61,9 @@ enum class extent_kind : std::uint8_t { region, big };
 
 struct extent {
   extent_kind kind;
-  std::uint64_t pool = 0;     // id of the owner; ids never return
-  std::uintptr_t base = 0;    // of the native allocation
-  std::size_t bytes = 0;      // of the native allocation
+  std::uint64_t pool = 0;      // id of the owner; ids never return
+  std::uintptr_t base = 0;     // of the native allocation
+  std::size_t bytes = 0;       // of the native allocation
   std::uint64_t sequence = 0;  // when it was last freed, for the oldest first
 
   explicit extent(extent_kind k) : kind(k) {}

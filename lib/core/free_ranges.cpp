@@ -34,8 +34,7 @@ void free_ranges::remove(range* r) noexcept {
 unsigned free_ranges::next_bin(unsigned from) const noexcept {
   for (unsigned word = from / 64; word < has_.size(); ++word) {
     const std::uint64_t mask = word == from / 64 ? ~std::uint64_t{0} << (from % 64) : ~std::uint64_t{0};
-    if (const std::uint64_t bits = has_[word] & mask)
-      return word * 64 + static_cast<unsigned>(std::countr_zero(bits));
+    if (const std::uint64_t bits = has_[word] & mask) return word * 64 + static_cast<unsigned>(std::countr_zero(bits));
   }
   return bin_count;
 }

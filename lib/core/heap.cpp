@@ -80,8 +80,7 @@ range* heap::split_front(range* r, std::uint32_t count) noexcept {
 
 range* heap::take_range(std::size_t bytes, std::size_t alignment, epoch last_max) noexcept {
   const auto count = static_cast<std::uint32_t>(base::divide_up(bytes, granule_bytes));
-  const std::uint32_t slack =
-      alignment > granule_bytes ? static_cast<std::uint32_t>(alignment / granule_bytes) - 1 : 0;
+  const std::uint32_t slack = alignment > granule_bytes ? static_cast<std::uint32_t>(alignment / granule_bytes) - 1 : 0;
   range* r = ranges_.find(count + slack, last_max);
   if (!r) return nullptr;
   remove_free(r);
@@ -128,8 +127,7 @@ range* heap::new_slab(size_class index, epoch last_max) noexcept {
   r->free_bits = bits_of(r->block_count);
   for (auto& state : r->states) state.store(life_free, std::memory_order_relaxed);
   r->kind.store(range_kind::slab, std::memory_order_relaxed);
-  for (std::uint32_t g = r->first; g < r->first + r->count; ++g)
-    r->home->table[g].store(r, std::memory_order_relaxed);
+  for (std::uint32_t g = r->first; g < r->first + r->count; ++g) r->home->table[g].store(r, std::memory_order_relaxed);
   slabs_[index].push_front(r);
   free_ += r->block_count * class_bytes(index);
   return r;
@@ -216,9 +214,7 @@ void heap::add_region(region* added, epoch last) noexcept {
   insert_free(whole);
 }
 
-epoch heap::last_of(const region& empty) noexcept {
-  return empty.table[0].load(std::memory_order_relaxed)->last;
-}
+epoch heap::last_of(const region& empty) noexcept { return empty.table[0].load(std::memory_order_relaxed)->last; }
 
 region* heap::remove_empty(epoch last_max) noexcept {
   if (!empty_count_) return nullptr;
@@ -250,8 +246,7 @@ void heap::check_region(const region& r, std::vector<std::string>& broken) const
     const bool is_free = here->kind.load(std::memory_order_relaxed) == range_kind::free;
     if (is_free && free_before) say("two free ranges touch", g);
     if (is_free) granules_free += here->count;
-    if (here->kind.load(std::memory_order_relaxed) == range_kind::slab &&
-        here->free_bits == bits_of(here->block_count))
+    if (here->kind.load(std::memory_order_relaxed) == range_kind::slab && here->free_bits == bits_of(here->block_count))
       say("a slab that is wholly free was not dissolved", g);
     free_before = is_free;
     g += here->count;

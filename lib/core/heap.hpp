@@ -69,7 +69,7 @@ class heap {
 
   base::list<region>& regions() noexcept { return regions_; }
   std::size_t bytes_held() const noexcept { return held_; }
-  std::size_t bytes_free() const noexcept { return free_; }        // usable by the own stream: ranges and slab blocks
+  std::size_t bytes_free() const noexcept { return free_; }  // usable by the own stream: ranges and slab blocks
   std::size_t bytes_pending() const noexcept { return pending_bytes_; }
   std::size_t bytes_largest() const noexcept { return ranges_.largest() * granule_bytes; }
   unsigned empty_count() const noexcept { return empty_count_; }

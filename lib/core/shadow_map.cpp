@@ -19,16 +19,16 @@ std::size_t shadow_map::alone(std::size_t index) const noexcept {
 }
 
 void shadow_map::add(std::uintptr_t base, std::size_t bytes) {
-  const auto at = std::lower_bound(spans_.begin(), spans_.end(), base,
-                                   [](const span& s, std::uintptr_t a) { return s.begin < a; });
+  const auto at =
+      std::lower_bound(spans_.begin(), spans_.end(), base, [](const span& s, std::uintptr_t a) { return s.begin < a; });
   const auto index = static_cast<std::size_t>(at - spans_.begin());
   spans_.insert(at, {base, base + bytes});
   touched_ += alone(index);
 }
 
 void shadow_map::remove(std::uintptr_t base) {
-  const auto at = std::lower_bound(spans_.begin(), spans_.end(), base,
-                                   [](const span& s, std::uintptr_t a) { return s.begin < a; });
+  const auto at =
+      std::lower_bound(spans_.begin(), spans_.end(), base, [](const span& s, std::uintptr_t a) { return s.begin < a; });
   WEIR_ASSERT(at != spans_.end() && at->begin == base);
   touched_ -= alone(static_cast<std::size_t>(at - spans_.begin()));
   spans_.erase(at);

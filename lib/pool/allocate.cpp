@@ -36,8 +36,7 @@ result<void*> pool_impl::allocate_unobserved(std::size_t bytes, stream_state& s,
   if (bytes == 0) return static_cast<void*>(nullptr);
   if (!std::has_single_bit(alignment) || alignment > pool::alignment_max)
     return error{.code = errc::invalid_alignment, .bytes = alignment, .limit = pool::alignment_max};
-  if (bytes > bytes_askable_max)
-    return error{.code = errc::invalid_size, .bytes = bytes, .limit = bytes_askable_max};
+  if (bytes > bytes_askable_max) return error{.code = errc::invalid_size, .bytes = bytes, .limit = bytes_askable_max};
   if (options_.bypass) return allocate_direct(bytes);
   if (options_.guard_capture) {
     const auto who = backend_->examine(s.handle.load(std::memory_order_acquire));
@@ -79,8 +78,7 @@ result<void*> pool_impl::allocate_from_heap(const heap_request& r, stream_state&
   }
   if (!is_mine()) return error{.code = errc::forked};
   auto p = heap_miss(r, s);
-  if (!p && p.error().code == errc::out_of_memory)
-    p = under_pressure(r.bytes, s, [&] { return heap_miss(r, s); });
+  if (!p && p.error().code == errc::out_of_memory) p = under_pressure(r.bytes, s, [&] { return heap_miss(r, s); });
   order_.answer(s);
   run_policies();
   return p;

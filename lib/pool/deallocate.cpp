@@ -96,7 +96,8 @@ core::ticket_set pool_impl::tickets_of_free(std::uintptr_t at, life state, strea
   return tickets;
 }
 
-result<void> pool_impl::free_small(range& slab, unsigned block, life state, std::uintptr_t at, stream_state& s) noexcept {
+result<void> pool_impl::free_small(range& slab, unsigned block, life state, std::uintptr_t at,
+                                   stream_state& s) noexcept {
   const core::block b{base::pointer(at), &slab.states[block]};
   if (state & core::life_used) {
     // It waits for more than this stream, so it may not enter its cache. Whoever wins the exchange frees it.

@@ -136,8 +136,8 @@ void order::poll(stream_state& s) noexcept {
     lock.lock();
     if (!done || !*done) break;
     s.raise_passed(oldest.upto);
-    const auto at = std::find_if(s.events.begin(), s.events.end(),
-                                 [&](const auto& r) { return r.event == oldest.event; });
+    const auto at =
+        std::find_if(s.events.begin(), s.events.end(), [&](const auto& r) { return r.event == oldest.event; });
     s.events.erase(at);
     lock.unlock();
     give_event(oldest.event);

@@ -59,7 +59,8 @@ class order {
  private:
   result<backend_event*> take_event() noexcept;
   void give_event(backend_event*) noexcept;
-  result<backend_event*> cover(stream_state&, core::epoch needed, const stream_state* caller, core::epoch* upto) noexcept;
+  result<backend_event*> cover(stream_state&, core::epoch needed, const stream_state* caller,
+                               core::epoch* upto) noexcept;
   void poll(stream_state&) noexcept;
 
   backend& backend_;

@@ -164,9 +164,7 @@ void pool::walk(const std::function<void(const block_info&)>& visit) const {
   if (impl_) impl_->walk(visit);
 }
 
-std::vector<std::string> pool::validate() const {
-  return impl_ ? impl_->validate() : std::vector<std::string>{};
-}
+std::vector<std::string> pool::validate() const { return impl_ ? impl_->validate() : std::vector<std::string>{}; }
 
 int pool::device() const noexcept { return impl_ ? impl_->device() : -1; }
 const pool_options& pool::options() const noexcept { return impl_->options(); }

@@ -3,10 +3,9 @@
 // A pool's birth and end.
 #include "pool/pool_impl.hpp"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <bit>
+#include <pthread.h>
 
 #include "base/assert.hpp"
 
@@ -100,9 +99,7 @@ pool_impl::~pool_impl() {
 // In a child after fork, or with the driver gone: forget, and call nothing.
 void pool_impl::abandon() noexcept { reservoir_.abandon(); }
 
-bool pool_impl::is_mine() const noexcept {
-  return fork_generation_ == fork_generation.load(std::memory_order_relaxed);
-}
+bool pool_impl::is_mine() const noexcept { return fork_generation_ == fork_generation.load(std::memory_order_relaxed); }
 
 void pool_impl::say_allocated(void* p, std::size_t bytes, std::size_t alignment, const stream_state* s,
                               allocation_kind kind) noexcept {
@@ -134,11 +131,8 @@ result<void> pool_impl::say_deallocated(std::uintptr_t at, std::size_t given, st
   }
   if (!options_.observer) [[likely]]
     return {};
-  options_.observer->on_deallocate({.pointer = base::pointer(at),
-                                    .bytes = bytes,
-                                    .stream_id = s ? s->id : 0,
-                                    .device = device(),
-                                    .kind = kind});
+  options_.observer->on_deallocate(
+      {.pointer = base::pointer(at), .bytes = bytes, .stream_id = s ? s->id : 0, .device = device(), .kind = kind});
   return {};
 }
 

@@ -109,8 +109,7 @@ statistics pools::statistics() const {
     sum.pressure_events += s.pressure_events;
   }
   if (sum.free > 0)
-    sum.fragmentation =
-        1 - static_cast<double>(std::min(sum.largest_free, sum.free)) / static_cast<double>(sum.free);
+    sum.fragmentation = 1 - static_cast<double>(std::min(sum.largest_free, sum.free)) / static_cast<double>(sum.free);
   return sum;
 }
 

@@ -39,8 +39,11 @@ reservoir::~reservoir() = default;
 
 void reservoir::tell(native_call call, const void* pointer, std::size_t bytes) const noexcept {
   if (!options_.observer) return;
-  options_.observer->on_native(
-      {.call = call, .pointer = pointer, .bytes = bytes, .reserved = read().reserved, .device = backend_.capabilities().device});
+  options_.observer->on_native({.call = call,
+                                .pointer = pointer,
+                                .bytes = bytes,
+                                .reserved = read().reserved,
+                                .device = backend_.capabilities().device});
 }
 
 core::ticket reservoir::fresh() noexcept {
@@ -288,9 +291,8 @@ big_block* reservoir::take_kept(std::size_t bytes, std::size_t alignment, const 
                                 core::life state) noexcept {
   const std::size_t need = native_bytes(bytes, alignment, backend_.capabilities().granularity);
   const std::lock_guard lock(mutex_);
-  big_block* b = kept_.find(need, fit_max(need, options_.big_cache_fit), [&](const core::ticket_set& tickets) {
-    return order_.is_ready(tickets, taker);
-  });
+  big_block* b = kept_.find(need, fit_max(need, options_.big_cache_fit),
+                            [&](const core::ticket_set& tickets) { return order_.is_ready(tickets, taker); });
   if (!b) return nullptr;
   kept_.remove(b);
   begin_live(*b, alignment, state);
@@ -385,7 +387,8 @@ result<region*> reservoir::grow_region(std::size_t bytes, const stream_state* ca
   std::size_t want = std::max(options_.region_bytes, least);
   auto native = allocate_native(want, caller);
   // Where there is no room for the usual size, the smallest that serves is better than none.
-  if (!native && native.error().code == errc::out_of_memory && least < want) native = allocate_native(want = least, caller);
+  if (!native && native.error().code == errc::out_of_memory && least < want)
+    native = allocate_native(want = least, caller);
   if (!native) return std::move(native).error();
   const std::uintptr_t begin = base::round_up(native->base, core::granule_bytes);
   const std::uintptr_t end = base::round_down(native->base + native->bytes, cache::page_map::page_bytes);
@@ -546,7 +549,9 @@ void reservoir::walk(const std::function<void(const block_info&)>& visit) const 
     const bool passed = b->tickets.all([&](core::ticket t) { return order_.has_passed(t); });
     visit({.pointer = base::pointer(live ? b->begin : b->base),
            .bytes = b->bytes,
-           .state = live ? block_state::live : passed ? block_state::free : block_state::pending});
+           .state = live     ? block_state::live
+                    : passed ? block_state::free
+                             : block_state::pending});
   }
   for (const auto& [at, d] : direct_)
     visit({.pointer = base::pointer(at), .bytes = d.bytes, .state = block_state::live, .direct = true});

@@ -39,8 +39,7 @@ bool stream_state::has_joined(core::ticket point) const noexcept {
 
 void stream_state::raise_passed(core::epoch upto) noexcept {
   core::epoch before = passed.load(std::memory_order_relaxed);
-  while (before < upto && !passed.compare_exchange_weak(before, upto, std::memory_order_release)) {
-  }
+  while (before < upto && !passed.compare_exchange_weak(before, upto, std::memory_order_release)) {}
 }
 
 void retain(stream_state* s) noexcept { s->references.fetch_add(1, std::memory_order_relaxed); }

@@ -88,8 +88,8 @@ statistics pool_impl::read_statistics() const {
   out.allocated_peak = std::max(allocated_peak_.load(std::memory_order_relaxed), out.allocated);
 
   const auto read = [](const std::atomic<std::uint64_t>& c) { return c.load(std::memory_order_relaxed); };
-  out.live_count += read(medium_allocations_) - read(medium_deallocations_) + native.big_live_count +
-                    native.direct_live_count;
+  out.live_count +=
+      read(medium_allocations_) - read(medium_deallocations_) + native.big_live_count + native.direct_live_count;
   out.allocations += read(medium_allocations_) + read(big_allocations_) + read(direct_allocations_);
   out.deallocations += read(medium_deallocations_) + read(big_deallocations_) + read(direct_deallocations_);
   out.failures = read(failures_);
@@ -118,8 +118,7 @@ void pool_impl::sample_peak() noexcept {
   const reservoir::numbers native = reservoir_.read();
   live += native.big_live + native.direct;
   std::size_t before = allocated_peak_.load(std::memory_order_relaxed);
-  while (before < live && !allocated_peak_.compare_exchange_weak(before, live, std::memory_order_relaxed)) {
-  }
+  while (before < live && !allocated_peak_.compare_exchange_weak(before, live, std::memory_order_relaxed)) {}
 }
 
 namespace {
@@ -130,10 +129,10 @@ void visit_slab(const range& slab, std::uint64_t stream, const std::function<voi
     const bool in_heap = (slab.free_bits >> i) & 1;
     visit({.pointer = base::pointer(slab.home->at(slab.first) + i * core::class_bytes(slab.index)),
            .bytes = core::class_bytes(slab.index),
-           .state = core::is_live(state)             ? block_state::live
-                    : state == core::life_cached     ? block_state::cached
-                    : in_heap                        ? block_state::free
-                                                     : block_state::pending,
+           .state = core::is_live(state)         ? block_state::live
+                    : state == core::life_cached ? block_state::cached
+                    : in_heap                    ? block_state::free
+                                                 : block_state::pending,
            .stream_id = stream});
   }
 }

@@ -46,7 +46,7 @@ class binary_source final : public record_source {
     }
     for (;;) {
       while (records_.left() == 0) {
-        const auto more = next_chunk();
+        auto more = next_chunk();
         if (!more || !*more) return more;
       }
       record_at_ = records_.position();

@@ -4,8 +4,8 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
-#include <cstring>
 #include <ostream>
+#include <system_error>
 #include <utility>
 
 namespace weir::trace {
@@ -41,7 +41,7 @@ class file_sink final : public byte_sink {
  private:
   file_error refuse() const {
     return {file_error_kind::io, name_, position_unit::byte, offset_,
-            std::string("cannot be written: ") + std::strerror(errno)};
+            "cannot be written: " + std::generic_category().message(errno)};
   }
 
   std::FILE* file_;
@@ -81,7 +81,7 @@ result<std::unique_ptr<byte_sink>, file_error> create_file(const std::string& pa
   std::FILE* file = std::fopen(path.c_str(), "wb");
   if (!file) {
     return file_error{file_error_kind::io, path, position_unit::byte, 0,
-                      std::string("cannot be created: ") + std::strerror(errno)};
+                      "cannot be created: " + std::generic_category().message(errno)};
   }
   return std::unique_ptr<byte_sink>(std::make_unique<file_sink>(file, path));
 }

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <istream>
 #include <sys/stat.h>
+#include <system_error>
 #include <utility>
 
 namespace weir::trace {
@@ -33,7 +34,7 @@ class file_source final : public byte_source {
     errno = 0;
     const std::size_t got = std::fread(to.data(), 1, to.size(), file_.get());
     if (got == 0 && std::ferror(file_.get())) {
-      return io_error(name_, offset_, std::string("cannot be read: ") + std::strerror(errno));
+      return io_error(name_, offset_, "cannot be read: " + std::generic_category().message(errno));
     }
     offset_ += got;
     return got;
@@ -91,7 +92,7 @@ class stream_source final : public byte_source {
 
 result<std::unique_ptr<byte_source>, file_error> open_file(const std::string& path) {
   std::FILE* file = std::fopen(path.c_str(), "rb");
-  if (!file) return io_error(path, 0, std::string("cannot be opened: ") + std::strerror(errno));
+  if (!file) return io_error(path, 0, "cannot be opened: " + std::generic_category().message(errno));
   return std::unique_ptr<byte_source>(std::make_unique<file_source>(file, path));
 }
 

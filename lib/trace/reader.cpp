@@ -107,11 +107,11 @@ result<reader, file_error> reader::open(const std::string& path) {
   return state::open(std::move(*bytes), path);
 }
 
-result<reader, file_error> reader::open(std::span<const std::byte> bytes, std::string name) {
+result<reader, file_error> reader::open(std::span<const std::byte> bytes, const std::string& name) {
   return state::open(make_memory_source(bytes), name);
 }
 
-result<reader, file_error> reader::open(std::istream& stream, std::string name) {
+result<reader, file_error> reader::open(std::istream& stream, const std::string& name) {
   return state::open(make_stream_source(stream, name), name);
 }
 

@@ -16,7 +16,7 @@ class text_source final : public record_source {
 
   result<bool, file_error> next(record& r) override {
     while (pending_at_ == pending_.size()) {
-      const auto more = read_line();
+      auto more = read_line();
       if (!more || !*more) return more;
     }
     r = pending_[pending_at_++];

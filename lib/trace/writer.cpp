@@ -53,14 +53,14 @@ writer::writer(writer&&) noexcept = default;
 writer& writer::operator=(writer&&) noexcept = default;
 writer::~writer() = default;
 
-result<writer, file_error> writer::create(const std::string& path, writer_options options) {
+result<writer, file_error> writer::create(const std::string& path, const writer_options& options) {
   if (auto why = fault_of(options)) return file_error{file_error_kind::io, path, position_unit::byte, 0, *why};
   auto bytes = create_file(path);
   if (!bytes) return std::move(bytes).error();
   return begin(path, make_sink(std::move(*bytes), options), options);
 }
 
-result<writer, file_error> writer::create(std::ostream& stream, std::string name, writer_options options) {
+result<writer, file_error> writer::create(std::ostream& stream, std::string name, const writer_options& options) {
   if (auto why = fault_of(options)) return file_error{file_error_kind::io, name, position_unit::byte, 0, *why};
   auto bytes = make_stream_sink(stream, name);
   return begin(std::move(name), make_sink(std::move(bytes), options), options);

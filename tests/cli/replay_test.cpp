@@ -116,7 +116,8 @@ TEST_CASE("replay: the native pool is called for every operation, weir's for few
     CHECK(ours["native_calls"]["allocate"].number() < 0.1 * native["native_calls"]["allocate"].number());
     CHECK(ours["hit_rate"].number() > 0.9);
     CHECK(ours["cached_rate"].number() <= ours["hit_rate"].number());
-    CHECK(ours["host_ms"].number() < native["host_ms"].number());
+    // The median, because a busy machine may hold up a few calls for longer than all others take.
+    CHECK(ours["allocate_ns"]["p50"].number() < native["allocate_ns"]["p50"].number() / 2);
   }
   CHECK(runs[2]["native_calls"]["grow"].number() > 0);
 }

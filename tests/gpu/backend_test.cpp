@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What only the CUDA backend has to do: leave the runtime's last error alone, survive a fork, refuse what is not there.
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <chrono>
+#include <sys/wait.h>
 #include <thread>
+#include <unistd.h>
 
 #include "gpu.hpp"
 #include "kernels.hpp"

@@ -3,7 +3,6 @@
 // Contexts and devices: what was current stays so, streams of other contexts and devices are refused by name.
 #include <cuda.h>
 #include <cudaTypedefs.h>
-
 #include <thread>
 
 #include "gpu.hpp"

@@ -4,23 +4,22 @@
 // bytes that were not as written.
 #pragma once
 
-#include <cuda_runtime_api.h>
-
 #include <catch2/catch_message.hpp>
 #include <catch2/catch_test_macros.hpp>
 #include <cstddef>
 #include <cstdint>
+#include <cuda_runtime_api.h>
 #include <string>
 #include <type_traits>
 
 #include "weir/backend.hpp"
 
 // A call of the CUDA runtime by the test itself.
-#define WEIR_CUDA_OK(call)                                          \
-  do {                                                              \
-    const cudaError_t weir_status = (call);                         \
-    INFO(#call << ": " << cudaGetErrorString(weir_status));         \
-    REQUIRE(weir_status == cudaSuccess);                            \
+#define WEIR_CUDA_OK(call)                                  \
+  do {                                                      \
+    const cudaError_t weir_status = (call);                 \
+    INFO(#call << ": " << cudaGetErrorString(weir_status)); \
+    REQUIRE(weir_status == cudaSuccess);                    \
   } while (false)
 
 namespace weir::test {

@@ -78,9 +78,7 @@ void count_mismatches(const void* begin, std::size_t bytes, std::uint32_t seed, 
                                                         mismatches);
 }
 
-void busy(unsigned microseconds, cudaStream_t stream) {
-  busy_kernel<<<1, 1, 0, stream>>>(microseconds * 1000ULL);
-}
+void busy(unsigned microseconds, cudaStream_t stream) { busy_kernel<<<1, 1, 0, stream>>>(microseconds * 1000ULL); }
 
 void write_to_nowhere(cudaStream_t stream) {
   write_kernel<<<1, 1, 0, stream>>>(reinterpret_cast<volatile int*>(std::uintptr_t{0x10}));

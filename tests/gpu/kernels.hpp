@@ -3,10 +3,9 @@
 // Kernels that tell whether memory was ours: every byte of a block is a function of its place and a seed.
 #pragma once
 
-#include <driver_types.h>
-
 #include <cstddef>
 #include <cstdint>
+#include <driver_types.h>
 
 namespace weir::test {
 

@@ -29,9 +29,8 @@ TEST_CASE("speed: the pool is a hundred times faster than direct allocation up t
   std::printf("%12s %14s %14s %14s %10s\n", "bytes", "pool ns", "raw handle ns", "direct ns", "ratio");
   for (const std::size_t bytes : {256 * std::size_t{1}, 4 * KiB, 64 * KiB, MiB, 16 * MiB, 256 * MiB}) {
     const double token = mean_ns(100'000, [&] { pool.deallocate(pool.allocate(bytes, stream), stream); });
-    const double raw = mean_ns(20'000, [&] {
-      pool.deallocate(pool.allocate(bytes, raw_stream(handle)), raw_stream(handle));
-    });
+    const double raw =
+        mean_ns(20'000, [&] { pool.deallocate(pool.allocate(bytes, raw_stream(handle)), raw_stream(handle)); });
     const double direct = mean_ns(200, [&] { pool.deallocate_direct(pool.allocate_direct(bytes)); });
     std::printf("%12zu %14.1f %14.1f %14.1f %9.0fx\n", bytes, token, raw, direct, direct / token);
     if (bytes <= MiB) CHECK(direct >= 100 * token);

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The simulated device itself: time, capacity, handles, faults, addresses.
+#include <atomic>
 #include <catch2/catch_test_macros.hpp>
 #include <cstdint>
 #include <set>
 #include <stdexcept>
+#include <thread>
 #include <vector>
 
 #include "support/results.hpp"
@@ -106,6 +108,30 @@ TEST_CASE("capacity: when the device gives nothing, a stream waits for what anot
   CHECK_FALSE(must(target->is_idle(b)));
   device->launch(b, 0, {{all, GiB}});
   CHECK(device->violations().empty());
+}
+
+TEST_CASE("capacity: all of the device in one piece") {
+  const auto device = sim::device::make();
+  const auto target = device->make_backend();
+  must(target->allocate(140 * GiB, target->own_stream()));
+  CHECK(must(target->memory()).free == 0);
+}
+
+TEST_CASE("capacity: a range freed, reused and freed again is behind its last free") {
+  const auto device = sim::device::make();
+  const auto target = device->make_backend();
+  const stream_handle a = device->create_stream();
+  const stream_handle b = device->create_stream();
+  void* range = must(target->allocate(32 * MiB, a));
+  device->launch(a, 10'000'000, {});
+  must(target->deallocate(range, a));
+  CHECK(must(target->allocate(32 * MiB, a)) == range);
+  device->launch(a, 50'000'000, {});
+  must(target->deallocate(range, a));
+  device->advance(20'000'000);  // past the first free, not past the second
+  CHECK(must(target->allocate(32 * MiB, b)) != range);
+  device->advance(50'000'000);
+  CHECK(must(target->allocate(32 * MiB, b)) == range);
 }
 
 TEST_CASE("handle: the last one destroyed comes back first, with a new identity") {
@@ -279,6 +305,32 @@ TEST_CASE("life: a backend keeps its device alive") {
   const auto target = device->make_backend();
   device.reset();
   must(target->deallocate(must(target->allocate(MiB, target->own_stream())), target->own_stream()));
+}
+
+TEST_CASE("threads: many may use one backend at once, each with its own stream") {
+  const auto device = sim::device::make();
+  const auto target = device->make_backend();
+  std::atomic<int> failed{0};
+  const auto work = [&] {
+    const stream_handle stream = device->create_stream();
+    backend_event* event = *target->create_event();
+    for (int i = 0; i < 500; ++i) {
+      const auto made = target->allocate(MiB, stream);
+      if (!made) ++failed;
+      device->launch(stream, 1000, {{*made, MiB}});
+      if (!target->record(event, stream) || !target->query(event)) ++failed;
+      if (!target->deallocate(*made, stream)) ++failed;
+    }
+    target->destroy_event(event);
+    device->destroy_stream(stream);
+  };
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) threads.emplace_back(work);
+  for (std::thread& t : threads) t.join();
+  CHECK(failed == 0);
+  CHECK(device->violations().empty());
+  CHECK(must(target->pool_bytes()).used == 0);
+  CHECK(device->calls().allocate == 2000);
 }
 
 TEST_CASE("sizes: the largest there are wrap nowhere") {

@@ -171,6 +171,17 @@ TEST_CASE("order: use after the native free is a violation") {
   CHECK(p.device->violations().front().text.find("not allocated") != std::string::npos);
 }
 
+TEST_CASE("order: use after the end of its pool is a violation") {
+  program p;
+  auto other = p.device->make_backend();
+  void* pointer = must(other->allocate(MiB, p.a));
+  p.write(p.a, {pointer, MiB});
+  other.reset();
+  CHECK(p.violations() == 0);
+  p.write(p.a, {pointer, MiB});
+  CHECK(p.violations() == 1);
+}
+
 TEST_CASE("order: use beyond the end of an allocation is a violation") {
   program p;
   p.write(p.a, p.part(0, MiB + 1));

@@ -5,9 +5,7 @@
 
 #include <string>
 
-namespace CLI {
-class App;
-}
+#include "cli11_fwd.hpp"
 
 namespace weir::cli {
 

@@ -3,7 +3,6 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -29,7 +28,7 @@ output_file::~output_file() {
 void output_file::commit() {
   if (temporary_.empty()) return;
   if (std::rename(temporary_.c_str(), path_.c_str()) != 0) {
-    throw bad_input(path_ + ": cannot be written: " + std::strerror(errno));
+    throw bad_input(path_ + ": cannot be written: " + std::generic_category().message(errno));
   }
   temporary_.clear();
 }

@@ -10,13 +10,10 @@
 #include <cstdint>
 #include <string>
 
+#include "cli11_fwd.hpp"
 #include "progress.hpp"
 #include "weir/trace/reader.hpp"
 #include "weir/trace/validator.hpp"
-
-namespace CLI {
-class App;
-}
 
 namespace weir::cli {
 

@@ -45,8 +45,8 @@ class WEIR_EXPORT reader {
  public:
   static result<reader, file_error> open(const std::string& path);
   // `bytes` and `stream` must outlive the reader; `name` stands for the file in messages.
-  static result<reader, file_error> open(std::span<const std::byte> bytes, std::string name = "memory");
-  static result<reader, file_error> open(std::istream& stream, std::string name);
+  static result<reader, file_error> open(std::span<const std::byte> bytes, const std::string& name = "memory");
+  static result<reader, file_error> open(std::istream& stream, const std::string& name);
 
   reader(reader&&) noexcept;
   reader& operator=(reader&&) noexcept;

@@ -46,9 +46,9 @@ struct loss {
 class WEIR_EXPORT writer {
  public:
   // Makes or empties the file.
-  static result<writer, file_error> create(const std::string& path, writer_options = {});
+  static result<writer, file_error> create(const std::string& path, const writer_options& = {});
   // `stream` must outlive the writer; `name` stands for the file in messages.
-  static result<writer, file_error> create(std::ostream& stream, std::string name, writer_options = {});
+  static result<writer, file_error> create(std::ostream& stream, std::string name, const writer_options& = {});
 
   writer(writer&&) noexcept;
   writer& operator=(writer&&) noexcept;

@@ -13,8 +13,7 @@ static_assert(static_cast<int>(CUDA_ERROR_NOT_READY) == static_cast<int>(cudaErr
 static_assert(static_cast<int>(CUDA_ERROR_ILLEGAL_ADDRESS) == static_cast<int>(cudaErrorIllegalAddress));
 static_assert(static_cast<int>(CUDA_ERROR_LAUNCH_FAILED) == static_cast<int>(cudaErrorLaunchFailure));
 static_assert(static_cast<int>(CUDA_ERROR_NOT_SUPPORTED) == static_cast<int>(cudaErrorNotSupported));
-static_assert(static_cast<int>(CUDA_ERROR_STREAM_CAPTURE_IMPLICIT) ==
-              static_cast<int>(cudaErrorStreamCaptureImplicit));
+static_assert(static_cast<int>(CUDA_ERROR_STREAM_CAPTURE_IMPLICIT) == static_cast<int>(cudaErrorStreamCaptureImplicit));
 
 }  // namespace
 

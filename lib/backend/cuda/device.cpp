@@ -26,8 +26,7 @@ namespace {
 
 result<void> require_native_pools(const driver_api& api, CUdevice handle) noexcept {
   int supported = 0;
-  const CUresult status =
-      api.device_get_attribute(&supported, CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED, handle);
+  const CUresult status = api.device_get_attribute(&supported, CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED, handle);
   if (status != CUDA_SUCCESS) return to_error(status, "cuDeviceGetAttribute");
   if (!supported) return error{.code = errc::not_supported, .what = "memory pools (cudaDevAttrMemoryPoolsSupported)"};
   return {};

@@ -65,12 +65,12 @@ loaded load() noexcept {
       "cuCtxSynchronize", api.context_synchronize)("cuThreadExchangeStreamCaptureMode", api.exchange_capture_mode);
   find_all("cuMemPoolCreate", api.pool_create)("cuMemPoolDestroy", api.pool_destroy)("cuMemPoolTrimTo", api.pool_trim)(
       "cuMemPoolGetAttribute", api.pool_get_attribute)("cuMemPoolSetAttribute", api.pool_set_attribute)(
-      "cuMemAllocFromPoolAsync", api.allocate_from_pool)("cuMemFreeAsync", api.free_async)(
-      "cuMemAlloc", api.allocate)("cuMemFree", api.free)("cuMemGetInfo", api.memory_info);
+      "cuMemAllocFromPoolAsync", api.allocate_from_pool)("cuMemFreeAsync", api.free_async)("cuMemAlloc", api.allocate)(
+      "cuMemFree", api.free)("cuMemGetInfo", api.memory_info);
   find_all("cuStreamCreate", api.stream_create)("cuStreamDestroy", api.stream_destroy)(
       "cuStreamGetId", api.stream_get_id)("cuStreamGetCtx", api.stream_get_context)(
-      "cuStreamIsCapturing", api.stream_is_capturing)("cuStreamQuery", api.stream_query)(
-      "cuStreamWaitEvent", api.stream_wait_event);
+      "cuStreamIsCapturing", api.stream_is_capturing)("cuStreamQuery", api.stream_query)("cuStreamWaitEvent",
+                                                                                         api.stream_wait_event);
   find_all("cuEventCreate", api.event_create)("cuEventDestroy", api.event_destroy)("cuEventRecord", api.event_record)(
       "cuEventQuery", api.event_query)("cuEventSynchronize", api.event_synchronize);
   out.code = find_all.failure().code;

@@ -21,8 +21,8 @@ result<backend_capabilities> describe(const device& opened, const cuda_backend_o
   // Of cuMemGetInfo, so that it agrees with memory().total under MPS limits too.
   std::size_t bytes_free = 0;
   std::size_t bytes_total = 0;
-  const auto sized = call_driver(api, opened.context, "cuMemGetInfo",
-                                 [&] { return api.memory_info(&bytes_free, &bytes_total); });
+  const auto sized =
+      call_driver(api, opened.context, "cuMemGetInfo", [&] { return api.memory_info(&bytes_free, &bytes_total); });
   if (!sized) return sized.error();
   return backend_capabilities{.kind = "cuda",
                               .device_name = name,
@@ -48,9 +48,8 @@ result<CUmemoryPool> make_native_pool(const device& opened, const cuda_backend_o
   auto made = call_driver(api, opened.context, "cuMemPoolCreate", [&] { return api.pool_create(&pool, &properties); });
   if (!made) return made.error();
   cuuint64_t threshold = UINT64_MAX;
-  auto set = call_driver(api, opened.context, "cuMemPoolSetAttribute", [&] {
-    return api.pool_set_attribute(pool, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &threshold);
-  });
+  auto set = call_driver(api, opened.context, "cuMemPoolSetAttribute",
+                         [&] { return api.pool_set_attribute(pool, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &threshold); });
   if (set) return pool;
   (void)call_driver(api, opened.context, "cuMemPoolDestroy", [&] { return api.pool_destroy(pool); });
   return set.error();

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backend/cuda/process_state.hpp"
 
-#include <pthread.h>
-
 #include <atomic>
 #include <cstdlib>
+#include <pthread.h>
 
 namespace weir::cuda {
 namespace {

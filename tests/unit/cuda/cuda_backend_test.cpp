@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What the CUDA backend does around and instead of driver calls, on a driver that only remembers.
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <catch2/catch_test_macros.hpp>
 #include <functional>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "fake_driver.hpp"
 #include "weir/backend.hpp"

@@ -5,7 +5,6 @@
 #pragma once
 
 #include <cuda.h>
-
 #include <map>
 #include <set>
 #include <string>
@@ -19,9 +18,9 @@ struct fake_driver {
   std::vector<CUcontext> stack;             // contexts current, the last on top
   CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_GLOBAL;
   std::set<CUstream> capturing;
-  std::map<CUstream, CUcontext> contexts;   // of streams that are not of device 0's primary context
-  bool calls_without_context = false;       // a call came while device 0's primary context was not on top
-  bool calls_unrelaxed = false;             // a call came outside relaxed capture mode
+  std::map<CUstream, CUcontext> contexts;  // of streams that are not of device 0's primary context
+  bool calls_without_context = false;      // a call came while device 0's primary context was not on top
+  bool calls_unrelaxed = false;            // a call came outside relaxed capture mode
   int pools_supported = 1;
   std::size_t free_bytes = std::size_t{1} << 30, total_bytes = std::size_t{4} << 30;
   std::size_t pool_reserved = 0, pool_used = 0;

@@ -3,9 +3,8 @@
 // The table of errors, and what is answered where there is no device.
 #include "backend/cuda/cuda_errors.hpp"
 
-#include <cuda_runtime_api.h>
-
 #include <catch2/catch_test_macros.hpp>
+#include <cuda_runtime_api.h>
 
 #include "weir/backend.hpp"
 

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fake_driver.hpp"
 
-#include <cuda_runtime_api.h>
-
 #include <algorithm>
 #include <cstdio>
+#include <cuda_runtime_api.h>
 #include <string_view>
 
 namespace weir::test {
