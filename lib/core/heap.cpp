@@ -216,18 +216,19 @@ void heap::add_region(region* added, epoch last) noexcept {
 
 epoch heap::last_of(const region& empty) noexcept { return empty.table[0].load(std::memory_order_relaxed)->last; }
 
-region* heap::remove_empty(epoch last_max) noexcept {
-  if (!empty_count_) return nullptr;
+heap::emptied heap::remove_empty(epoch last_max) noexcept {
+  if (!empty_count_) return {};
   for (region* r = regions_.front(); r; r = r->next) {
     if (!r->is_empty() || last_of(*r) > last_max) continue;
+    const epoch last = last_of(*r);
     range* whole = r->table[0].load(std::memory_order_relaxed);
     remove_free(whole);
     store_.give(whole);
     regions_.remove(r);
     held_ -= r->granules * granule_bytes;
-    return r;
+    return {r, last};
   }
-  return nullptr;
+  return {};
 }
 
 // --- check --------------------------------------------------------------------------------------------------------

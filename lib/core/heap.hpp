@@ -62,8 +62,12 @@ class heap {
 
   // A region, wholly free, from now on this heap's. Its parts count as last used in `last`.
   void add_region(region*, epoch last) noexcept;
-  // A wholly free region, last used at or before `last_max`; it leaves the heap. Null: there is none.
-  region* remove_empty(epoch last_max) noexcept;
+  // A wholly free region, last used at or before `last_max`, and when that was; it leaves the heap. Null: there is none.
+  struct emptied {
+    region* where = nullptr;
+    epoch last = 0;
+  };
+  emptied remove_empty(epoch last_max) noexcept;
   // The epoch a wholly free region was last used in. Precondition: it is wholly free and of this heap.
   static epoch last_of(const region&) noexcept;
 

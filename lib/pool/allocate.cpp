@@ -72,13 +72,13 @@ cache::block_cache* pool_impl::cache_for(stream_state& s) noexcept {
 // --- small and medium -----------------------------------------------------------------------------------------------
 
 result<void*> pool_impl::allocate_from_heap(const heap_request& r, stream_state& s) noexcept {
+  if (!is_mine()) return error{.code = errc::forked};
   if (void* p = take(r, s, core::epoch_any, s)) {
     count(served_heap_);
     return p;
   }
-  if (!is_mine()) return error{.code = errc::forked};
   auto p = heap_miss(r, s);
-  if (!p && p.error().code == errc::out_of_memory) p = under_pressure(r.bytes, s, [&] { return heap_miss(r, s); });
+  if (!p && p.error().code == errc::out_of_memory) p = under_pressure(r.bytes, &s, [&] { return heap_miss(r, s); });
   order_.answer(s);
   run_policies();
   return p;
@@ -109,19 +109,22 @@ result<void*> pool_impl::heap_miss(const heap_request& r, stream_state& s) noexc
   return fresh;
 }
 
-void* pool_impl::take(const heap_request& r, stream_state& home, core::epoch last_max, stream_state& taker) noexcept {
-  return r.is_small ? take_small(r, home, last_max, taker) : take_medium(r, home, last_max);
+// `joining` becomes the heap's under the same lock, so that no other thread of the stream is quicker.
+void* pool_impl::take(const heap_request& r, stream_state& home, core::epoch last_max, stream_state& taker,
+                      core::region* joining) noexcept {
+  return r.is_small ? take_small(r, home, last_max, taker, joining) : take_medium(r, home, last_max, joining);
 }
 
 // One for the caller, the rest of the batch for its cache.
-void* pool_impl::take_small(const heap_request& r, stream_state& home, core::epoch last_max,
-                            stream_state& taker) noexcept {
+void* pool_impl::take_small(const heap_request& r, stream_state& home, core::epoch last_max, stream_state& taker,
+                            core::region* joining) noexcept {
   cache::block_cache* cache = cache::thread_table::find(taker.serial);
   std::array<core::block, core::slab_blocks_max> batch;
   const unsigned want = cache ? std::min<unsigned>(cache->refill_count(r.index), batch.size()) : 1;
   unsigned taken;
   {
     const std::lock_guard lock(home.mutex);
+    if (joining) home.heap.add_region(joining, home.current);
     taken = home.heap.take_blocks(r.index, batch.data(), want, last_max);
   }
   if (taken == 0) return nullptr;
@@ -136,10 +139,12 @@ void* pool_impl::take_small(const heap_request& r, stream_state& home, core::epo
   return batch[0].pointer;
 }
 
-void* pool_impl::take_medium(const heap_request& r, stream_state& home, core::epoch last_max) noexcept {
+void* pool_impl::take_medium(const heap_request& r, stream_state& home, core::epoch last_max,
+                             core::region* joining) noexcept {
   core::range* range;
   {
     const std::lock_guard lock(home.mutex);
+    if (joining) home.heap.add_region(joining, home.current);
     range = home.heap.take_range(r.bytes, r.alignment, last_max);
     if (!range) return nullptr;
     range->states[0].store(r.state, std::memory_order_relaxed);
@@ -159,7 +164,14 @@ bool pool_impl::settle(stream_state& s, const stream_state* caller) noexcept {
   if (behind.is_empty()) return false;
   order_.look(behind, caller, true);
   const std::lock_guard lock(s.mutex);
-  return s.heap.settle([&](core::ticket t) { return order_.is_ready_locked(t, s); }, s.current) != 0;
+  return settle_ready(s) != 0;
+}
+
+// With the stream's lock. What has passed is nobody's any more and gets no age: of a stream that is retired, a new one
+// would never be seen to pass. What only this stream waits for counts as used by it last.
+std::size_t pool_impl::settle_ready(stream_state& s) noexcept {
+  const std::size_t passed = s.heap.settle([&](core::ticket t) { return order_.has_passed(t); }, 0);
+  return passed + s.heap.settle([&](core::ticket t) { return order_.is_ready_locked(t, s); }, s.last_work().epoch);
 }
 
 // The same, after making the stream wait for all of them.
@@ -173,7 +185,7 @@ result<bool> pool_impl::settle_waiting(stream_state& s) noexcept {
   for (core::ticket t : behind)
     if (auto waited = order_.make_wait(s, t, &s); !waited) return waited;
   const std::lock_guard lock(s.mutex);
-  return s.heap.settle([&](core::ticket t) { return order_.is_ready_locked(t, s); }, s.current) != 0;
+  return settle_ready(s) != 0;
 }
 
 result<void*> pool_impl::from_others(const heap_request& r, stream_state& taker, bool wait) noexcept {
@@ -182,16 +194,11 @@ result<void*> pool_impl::from_others(const heap_request& r, stream_state& taker,
     if (s != &taker && s->index != 0 && !wait) order_.look(*s, &taker);
   auto region = reservoir_.adopt_region(r.bytes, taker, wait);
   if (!region) return std::move(region).error();
-  if (*region) {
-    {
-      const std::lock_guard lock(taker.mutex);
-      taker.heap.add_region(*region, taker.current);
-    }
-    if (void* p = take(r, taker, core::epoch_any, taker)) {
+  if (*region)
+    if (void* p = take(r, taker, core::epoch_any, taker, *region)) {
       count(wait ? served_waited_ : served_passed_);
       return p;
     }
-  }
   for (stream_state* s : others) {
     if (s == &taker || s->index == 0) continue;
     auto p = borrow(r, *s, taker, wait);
@@ -208,23 +215,23 @@ result<void*> pool_impl::from_others(const heap_request& r, stream_state& taker,
 result<void*> pool_impl::borrow(const heap_request& r, stream_state& home, stream_state& taker, bool wait) noexcept {
   core::epoch last_max = home.passed.load(std::memory_order_acquire);
   if (wait) {
-    core::ticket now;
     core::ticket_set behind;
     {
       const std::lock_guard lock(home.mutex);
       if (home.heap.bytes_free() + home.heap.bytes_pending() < r.bytes) return static_cast<void*>(nullptr);
-      now = home.now();
       home.heap.each_pending([&](const core::ticket_set& tickets) { behind.add(tickets); });
     }
     order_.look(behind, &taker, true);
+    core::ticket upto;
     {
       const std::lock_guard lock(home.mutex);
-      home.heap.settle([&](core::ticket t) { return order_.is_ready_locked(t, home); }, now.epoch);
+      settle_ready(home);  // under the same lock as the epoch: nothing settled is younger than what is waited for
+      upto = {home.index, std::min(home.current, order_.waitable(home, &taker))};
     }
-    auto waited = order_.make_wait(taker, now, &taker);
+    auto waited = order_.make_wait(taker, upto, &taker);
     if (!waited) return std::move(waited).error();
     if (!*waited) return static_cast<void*>(nullptr);
-    last_max = now.epoch;
+    last_max = std::max(last_max, upto.epoch);
   }
   return take(r, home, last_max, taker);
 }
@@ -233,18 +240,15 @@ result<void*> pool_impl::grow(const heap_request& r, stream_state& s) noexcept {
   const std::size_t align_room = r.alignment > core::granule_bytes ? r.alignment : 0;
   auto region = reservoir_.grow_region(r.bytes + align_room, &s);
   if (!region) return std::move(region).error();
-  auto ordered = order_fresh(s);
-  {
-    const std::lock_guard lock(s.mutex);
-    s.heap.add_region(*region, s.current);
+  if (auto ordered = order_fresh(s); !ordered) {
+    reservoir_.shelve(*region);
+    return std::move(ordered).error();
   }
-  if (!ordered) return std::move(ordered).error();
+  void* p = take(r, s, core::epoch_any, s, *region);
+  WEIR_ASSERT(p);
+  count(served_native_);
   sample_peak();
-  if (void* p = take(r, s, core::epoch_any, s)) {
-    count(served_native_);
-    return p;
-  }
-  return error{.code = errc::out_of_memory, .bytes = r.bytes};  // another thread of this stream was quicker
+  return p;
 }
 
 // Makes what the reservoir just got usable on `s`.
@@ -254,22 +258,22 @@ result<void> pool_impl::order_fresh(stream_state& s) noexcept {
   order_.look(own, &own);
   auto waited = order_.make_wait(s, fresh, &own);
   if (!waited) return std::move(waited).error();
-  WEIR_ASSERT(*waited);
+  if (!*waited) return error{.code = errc::not_supported, .what = "a per-thread stream, from another thread"};
   return {};
 }
 
 // --- big ------------------------------------------------------------------------------------------------------------
 
 result<void*> pool_impl::allocate_big(std::size_t bytes, std::size_t alignment, life state, stream_state& s) noexcept {
+  if (!is_mine()) return error{.code = errc::forked};
   if (core::big_block* b = reservoir_.take_kept(bytes, alignment, s, state)) {
     count(served_big_);
     count(big_allocations_);
     return base::pointer(b->begin);
   }
-  if (!is_mine()) return error{.code = errc::forked};
   auto p = big_miss(bytes, alignment, state, s);
   if (!p && p.error().code == errc::out_of_memory)
-    p = under_pressure(bytes, s, [&] { return big_miss(bytes, alignment, state, s); });
+    p = under_pressure(bytes, &s, [&] { return big_miss(bytes, alignment, state, s); });
   if (p) count(big_allocations_);
   order_.answer(s);
   run_policies();
@@ -303,7 +307,7 @@ result<void*> pool_impl::big_miss(std::size_t bytes, std::size_t alignment, life
   return std::move(grown).error();
 }
 
-// A kept block of any size that holds it, this stream made to wait for those that used it.
+// A kept block that fits, this stream made to wait for those that used it.
 result<void*> pool_impl::big_waiting(std::size_t bytes, std::size_t alignment, life state, stream_state& s) noexcept {
   core::big_block* b = reservoir_.claim_kept(bytes, alignment);
   if (!b) return static_cast<void*>(nullptr);

@@ -91,7 +91,7 @@ core::ticket_set pool_impl::tickets_of_free(std::uintptr_t at, life state, strea
   }
   for (stream_state* u : used) {
     const std::lock_guard lock(u->mutex);
-    tickets.add(u->now());
+    tickets.add(u->last_work());
   }
   return tickets;
 }
@@ -163,6 +163,7 @@ void pool_impl::return_pending(stream_state& home, range& slab, unsigned block, 
 }
 
 result<void> pool_impl::free_medium(range& r, life state, std::uintptr_t at, stream_state& s) noexcept {
+  if (!is_mine()) return error{.code = errc::forked};
   // Whoever wins the exchange frees it.
   if (!r.states[0].compare_exchange_strong(state, core::life_free)) return error{.code = errc::double_free};
   const std::size_t bytes = r.count * core::granule_bytes;
@@ -183,10 +184,11 @@ result<void> pool_impl::free_medium(range& r, life state, std::uintptr_t at, str
 
 result<void> pool_impl::deallocate_big(core::big_block& b, std::uintptr_t at, std::size_t bytes,
                                        stream_state& s) noexcept {
+  if (!is_mine()) return error{.code = errc::forked};
   if (at != b.begin) return error{.code = errc::foreign_pointer};
   const life state = b.state.load(std::memory_order_relaxed);
   if (!core::is_live(state)) return error{.code = errc::double_free};
-  // A kept block may serve a smaller request, by no more than the fit allows, or by any amount under pressure.
+  // A kept block may serve a smaller request, by no more than the fit allows.
   if (bytes > b.bytes || (bytes != 0 && bytes <= core::medium_bytes_max && !(state & core::life_aligned)))
     return error{.code = errc::size_mismatch, .bytes = bytes, .limit = b.bytes};
   if (auto told = say_deallocated(at, bytes, b.bytes, &s, allocation_kind::pool); !told) return told;
@@ -235,19 +237,9 @@ result<void*> pool_impl::allocate_direct(std::size_t bytes) noexcept {
   if (bytes > SIZE_MAX / 4) return error{.code = errc::invalid_size, .bytes = bytes, .limit = SIZE_MAX / 4};
   if (!is_mine()) return error{.code = errc::forked};
   auto p = reservoir_.allocate_direct(bytes);
-  for (unsigned attempt = 1; !p && p.error().code == errc::out_of_memory; ++attempt) {
-    count(pressure_events_);
-    reclaim_caches();
-    (void)reservoir_.release_free(true, nullptr);
-    (void)trim(0).has_value();
-    p = reservoir_.allocate_direct(bytes);
-    if (p || !ask_handler(bytes, attempt)) break;
-  }
-  if (!p) {
-    if (p.error().code == errc::out_of_memory)
-      p.error().report = std::make_shared<const memory_report>(report(bytes, 0));
-    return p;
-  }
+  if (!p && p.error().code == errc::out_of_memory)
+    p = under_pressure(bytes, nullptr, [&] { return reservoir_.allocate_direct(bytes); });
+  if (!p) return p;
   count(direct_allocations_);
   count(served_direct_);
   say_allocated(*p, bytes, pool::alignment_default, nullptr, allocation_kind::direct);

@@ -42,9 +42,14 @@ bool order::is_ready(const core::ticket_set& points, const stream_state& taker) 
 
 bool order::may_touch(const stream_state& s, const stream_state* caller) const noexcept {
   if (!s.handle.load(std::memory_order_acquire)) return false;
-  if (s.kind == stream_kind::per_thread_default) return s.thread == std::this_thread::get_id();
+  if (s.kind == stream_kind::per_thread_default) return s.thread == this_thread();
   return &s == caller || trust_handles_ || s.kind == stream_kind::legacy_default ||
          s.has_token.load(std::memory_order_acquire);
+}
+
+core::epoch order::waitable(const stream_state& s, const stream_state* caller) const noexcept {
+  if (may_touch(s, caller)) return core::epoch_any;
+  return std::max(s.covered, s.passed.load(std::memory_order_acquire));
 }
 
 // --- events ---------------------------------------------------------------------------------------------------------
@@ -91,6 +96,9 @@ result<backend_event*> order::cover(stream_state& s, core::epoch needed, const s
   count(counters_.record);
   if (auto done = backend_.record(*event, s.handle.load(std::memory_order_acquire)); !done) {
     give_event(*event);
+    // That somebody else's stream is being captured is no reason for this call to fail.
+    if (done.error().code == errc::stream_capturing && &s != caller)
+      return error{.code = errc::not_supported, .what = "recording on another stream that is being captured"};
     return std::move(done).error();
   }
   const std::lock_guard lock(s.mutex);
@@ -176,6 +184,8 @@ result<bool> order::make_wait(stream_state& taker, const core::ticket_set& point
                               const stream_state* caller) noexcept {
   for (core::ticket t : points) {
     if (is_ready(t, taker)) continue;
+    // In another thread the handle means that thread's stream.
+    if (taker.kind == stream_kind::per_thread_default && taker.thread != this_thread()) return false;
     core::epoch upto = 0;
     auto event = cover(streams_.at(t.stream), t.epoch, caller, &upto);
     if (!event) {

@@ -54,6 +54,9 @@ class order {
   result<void> cover_all(stream_state& s, const stream_state* caller) noexcept;
 
   bool may_touch(const stream_state&, const stream_state* caller) const noexcept;
+  // With the stream's lock: the last of its epochs that somebody can be made to wait for. Of a stream that may not be
+  // touched, what an event covers already.
+  core::epoch waitable(const stream_state&, const stream_state* caller) const noexcept;
   const order_counters& counters() const noexcept { return counters_; }
 
  private:

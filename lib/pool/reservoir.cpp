@@ -19,8 +19,10 @@ constexpr std::size_t fit_max(std::size_t bytes, double slack) noexcept {
 }
 
 // A big block with more alignment than native ones have brings room to move its begin.
+// What is there from its begin on is a page at least, or the page map would not lead to it.
 constexpr std::size_t native_bytes(std::size_t bytes, std::size_t alignment, std::size_t granularity) noexcept {
-  return base::round_up(bytes + (alignment > granularity ? alignment - granularity : 0), granularity);
+  const std::size_t room = alignment > granularity ? alignment - granularity : 0;
+  return base::round_up(std::max(bytes, cache::page_map::page_bytes) + room, granularity);
 }
 
 }  // namespace
@@ -82,7 +84,7 @@ result<void> reservoir::make_room(std::size_t bytes, const stream_state* caller)
     return taken <= limit && growth <= limit - taken;
   };
   if (fits(now, is_protected ? missing_bytes(bytes) : worst)) return {};
-  (void)trim_native(0).has_value();
+  (void)trim_locked(0).has_value();
   (void)caller;
   const auto then = read();
   if (fits(then, worst) || (is_protected && fits(then, missing_bytes(bytes)))) return {};
@@ -140,6 +142,11 @@ void reservoir::forget(extent& e) noexcept {
 }
 
 result<void> reservoir::trim_native(std::size_t bytes_to_keep) noexcept {
+  const std::lock_guard growth(growth_);
+  return trim_locked(bytes_to_keep);
+}
+
+result<void> reservoir::trim_locked(std::size_t bytes_to_keep) noexcept {
   calls_trim_.fetch_add(1, std::memory_order_relaxed);
   auto done = backend_.trim(bytes_to_keep);
   read_reserved();
@@ -174,17 +181,15 @@ bool reservoir::recycle_one_kept(std::size_t missing) noexcept {
 
 bool reservoir::recycle_one_region() noexcept {
   for (stream_state* s : streams_.all()) {
-    region* r;
-    core::ticket last;
+    core::heap::emptied empty;
     {
       const std::lock_guard lock(s->mutex);
-      r = s->heap.remove_empty(s->passed.load(std::memory_order_acquire));
-      if (!r) continue;
-      last = {s->index, s->passed.load(std::memory_order_relaxed)};
+      empty = s->heap.remove_empty(s->passed.load(std::memory_order_acquire));
     }
-    if (free_native(*r, last, nullptr)) return true;
+    if (!empty.where) continue;
+    if (free_native(*empty.where, core::ticket{s->index, empty.last}, nullptr)) return true;
     const std::lock_guard lock(s->mutex);
-    s->heap.add_region(r, last.epoch);
+    s->heap.add_region(empty.where, empty.last);
     return false;
   }
   return false;
@@ -242,22 +247,19 @@ std::size_t reservoir::release_free(bool wait, const stream_state* caller) noexc
       give_back_claim(b);
   }
   for (stream_state* s : streams_.all()) {
-    std::vector<std::pair<region*, core::epoch>> stuck;
+    std::vector<core::heap::emptied> stuck;
     for (;;) {
-      region* r;
-      core::epoch last;
+      core::heap::emptied empty;
       {
         const std::lock_guard lock(s->mutex);
-        const core::epoch passed = s->passed.load(std::memory_order_acquire);
-        r = s->heap.remove_empty(wait ? core::epoch_any : passed);
-        if (!r) break;
-        last = wait ? s->current : passed;
+        empty = s->heap.remove_empty(wait ? order_.waitable(*s, caller) : s->passed.load(std::memory_order_acquire));
       }
-      const std::size_t bytes = r->bytes;
-      if (free_native(*r, core::ticket{s->index, last}, caller))
+      if (!empty.where) break;
+      const std::size_t bytes = empty.where->bytes;
+      if (free_native(*empty.where, core::ticket{s->index, empty.last}, caller))
         released += bytes;
       else
-        stuck.emplace_back(r, last);
+        stuck.push_back(empty);
     }
     const std::lock_guard lock(s->mutex);
     for (const auto& [r, last] : stuck) s->heap.add_region(r, last);
@@ -302,7 +304,8 @@ big_block* reservoir::take_kept(std::size_t bytes, std::size_t alignment, const 
 big_block* reservoir::claim_kept(std::size_t bytes, std::size_t alignment) noexcept {
   const std::size_t need = native_bytes(bytes, alignment, backend_.capabilities().granularity);
   const std::lock_guard lock(mutex_);
-  big_block* b = kept_.find(need, SIZE_MAX, [](const core::ticket_set&) { return true; });
+  // A block far too large would be pinned by what fits in its corner; given back, its chunks serve the same request.
+  big_block* b = kept_.find(need, fit_max(need, options_.big_cache_fit), [](const core::ticket_set&) { return true; });
   if (b) kept_.remove(b);
   return b;
 }
@@ -407,24 +410,29 @@ result<region*> reservoir::grow_region(std::size_t bytes, const stream_state* ca
   return error{.code = errc::out_of_memory, .bytes = bytes, .what = "host memory for the page map"};
 }
 
+// A region that nobody could be made to wait for joins the reservoir's own heap, where adopt_region finds it.
+void reservoir::shelve(region* r) noexcept {
+  stream_state& own = streams_.at(0);
+  const std::lock_guard lock(own.mutex);
+  own.heap.add_region(r, own.current);
+}
+
 result<region*> reservoir::adopt_region(std::size_t bytes, stream_state& taker, bool wait) noexcept {
   for (stream_state* s : streams_.all()) {
     if (s == &taker) continue;
-    region* r;
-    core::ticket last;
+    core::heap::emptied empty;
     {
       const std::lock_guard lock(s->mutex);
-      const core::epoch passed = s->passed.load(std::memory_order_acquire);
-      r = s->heap.remove_empty(wait ? core::epoch_any : passed);
-      if (!r) continue;
-      last = {s->index, wait ? s->current : passed};
+      empty = s->heap.remove_empty(wait ? order_.waitable(*s, &taker) : s->passed.load(std::memory_order_acquire));
     }
-    const bool is_large_enough = r->granules * core::granule_bytes >= bytes;
+    if (!empty.where) continue;
+    const bool is_large_enough = empty.where->granules * core::granule_bytes >= bytes;
+    const core::ticket last{s->index, empty.last};
     auto ordered = is_large_enough ? order_.make_wait(taker, last, &taker) : result<bool>(false);
-    if (ordered && *ordered) return r;
+    if (ordered && *ordered) return empty.where;
     {
       const std::lock_guard lock(s->mutex);
-      s->heap.add_region(r, last.epoch);
+      s->heap.add_region(empty.where, empty.last);
     }
     if (!ordered) return std::move(ordered).error();
   }
@@ -441,7 +449,7 @@ result<void*> reservoir::allocate_direct(std::size_t bytes) noexcept {
     const std::size_t taken = n.reserved + n.direct;
     return taken <= limit && bytes <= limit - taken;
   };
-  if (!fits()) (void)trim_native(0).has_value();
+  if (!fits()) (void)trim_locked(0).has_value();
   if (!fits()) {
     const auto n = read();
     const std::size_t taken = n.reserved + n.direct;
@@ -503,12 +511,8 @@ result<void> reservoir::set_bytes_max(std::size_t limit) noexcept {
     const auto n = read();
     return n.reserved + n.direct <= limit;
   };
-  if (!fits()) (void)release_free(true, nullptr);
   const std::lock_guard growth(growth_);
-  if (!fits()) {
-    if (auto done = order_.synchronize_device(); !done) return done;
-    (void)trim_native(0).has_value();
-  }
+  if (!fits()) (void)trim_locked(0).has_value();
   if (!fits()) {
     const auto n = read();
     return error{.code = errc::limit_below_live, .bytes = limit, .limit = n.reserved + n.direct};

@@ -54,6 +54,8 @@ class reservoir {
   // `wait`, the first there is, and the taker is made to wait.
   result<core::region*> adopt_region(std::size_t bytes, stream_state& taker, bool wait) noexcept;
 
+  void shelve(core::region*) noexcept;
+
   // The ticket of everything native so far.
   core::ticket fresh() noexcept;
 
@@ -100,6 +102,7 @@ class reservoir {
     std::size_t bytes;
   };
   result<native_range> allocate_native(std::size_t bytes, const stream_state* caller) noexcept;
+  result<void> trim_locked(std::size_t bytes_to_keep) noexcept;
   result<void> make_room(std::size_t bytes, const stream_state* caller) noexcept;
   void recycle_for(std::size_t bytes, const stream_state* caller) noexcept;
   bool recycle_one_kept(std::size_t missing) noexcept;
@@ -123,7 +126,7 @@ class reservoir {
   std::atomic<std::size_t> bytes_max_;
   const std::size_t native_max_;  // the native pool's own limit, which protects growth while no direct bytes count
 
-  std::mutex growth_;
+  mutable std::mutex growth_;
   mutable std::mutex mutex_;
   core::shadow_map shadow_;
   core::big_cache kept_;

@@ -12,12 +12,19 @@ std::atomic<std::uint64_t> next_serial{1};
 
 }  // namespace
 
+std::uint64_t this_thread() noexcept {
+  static constinit std::atomic<std::uint64_t> last{0};
+  static constinit thread_local std::uint64_t mine = 0;
+  if (mine == 0) mine = last.fetch_add(1, std::memory_order_relaxed) + 1;
+  return mine;
+}
+
 stream_state::stream_state(core::stream_index i, stream_handle h, const stream_identity& identity, pool_impl* pool)
     : serial(next_serial.fetch_add(1, std::memory_order_relaxed)),
       index(i),
       id(identity.id),
       kind(identity.kind),
-      thread(std::this_thread::get_id()),
+      thread(this_thread()),
       owner(pool),
       handle(h),
       home(pool ? std::make_shared<stream_home>(*pool, *this) : nullptr),

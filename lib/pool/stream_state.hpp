@@ -12,7 +12,6 @@
 #include <deque>
 #include <memory>
 #include <mutex>
-#include <thread>
 #include <vector>
 
 #include "cache/thread_table.hpp"
@@ -24,6 +23,9 @@ namespace weir::detail {
 
 class pool_impl;
 class stream_state;
+
+// A number for the calling thread that no other thread of the process ever has: ids of std::thread come back.
+std::uint64_t this_thread() noexcept;
 
 // By which an exiting thread finds the pool of a cache, if that is still there.
 class stream_home final : public cache::cache_home {
@@ -49,7 +51,7 @@ class stream_state {
   const core::stream_index index;
   const std::uint64_t id;
   const stream_kind kind;
-  const std::thread::id thread;  // that met it first: the owner of a per-thread stream
+  const std::uint64_t thread;  // that met it first: the owner of a per-thread stream
 
   // The pool, while calls may use this stream in it: null once retired, lost or the pool is gone.
   std::atomic<pool_impl*> owner;
@@ -70,6 +72,7 @@ class stream_state {
   core::heap heap;
   core::epoch current = 1;
   core::epoch covered = 0;  // by an event recorded
+  core::epoch ended = 0;    // of a retired stream: all its work is covered up to here; 0 where that is not known
   struct recorded {
     core::epoch upto;
     backend_event* event;
@@ -83,6 +86,8 @@ class stream_state {
   // All with the lock held.
   core::ticket now() const noexcept { return {index, current}; }
   core::epoch close() noexcept { return current++; }
+  // After all its work so far: a retired stream gets no more.
+  core::ticket last_work() const noexcept { return {index, ended ? ended : current}; }
   void join(core::ticket) noexcept;
   bool has_joined(core::ticket) const noexcept;
 

@@ -80,6 +80,10 @@ result<weir::stream> pool_impl::token(raw_stream raw) noexcept {
 result<void> pool_impl::retire(stream_state& s) noexcept {
   reclaim_caches(s);
   auto covered = order_.cover_all(s, &s);
+  if (covered) {
+    const std::lock_guard lock(s.mutex);
+    s.ended = s.covered;
+  }
   s.owner.store(nullptr, std::memory_order_release);
   reclaim_caches(s);  // what a call in between brought back
   streams_.forget_handle(s);

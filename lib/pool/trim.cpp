@@ -83,7 +83,11 @@ result<defragment_report> pool_impl::defragment() noexcept {
 
 result<void> pool_impl::set_bytes_max(std::size_t bytes) noexcept {
   if (!is_mine()) return error{.code = errc::forked};
-  if (reservoir_.read().reserved > bytes) gather(nullptr);
+  for (const bool synchronize : {false, true}) {
+    auto done = reservoir_.set_bytes_max(bytes);
+    if (done || done.error().code != errc::limit_below_live) return done;
+    relieve(synchronize, nullptr);
+  }
   return reservoir_.set_bytes_max(bytes);
 }
 

@@ -73,6 +73,7 @@ pool_driver::pool_driver(const plan& p)
   options.observer = watch_;
   // Half of the limited pools have a native pool with the same limit behind them.
   const bool is_backed = limit_ != SIZE_MAX && r.chance(50);
+  if (is_backed) native_limit_ = limit_;
   pool_ = pool::make(device_->make_backend(is_backed ? limit_ : 0), options);
   bugs.clear();
   set_bug_handler(note_bug);
@@ -86,7 +87,12 @@ pool_driver::pool_driver(const plan& p)
 
 pool_driver::~pool_driver() { set_bug_handler(nullptr); }
 
-void pool_driver::say(std::string text) { log_.push_back(std::move(text)); }
+// The same again is counted.
+void pool_driver::say(std::string text) {
+  if (!log_.empty() && log_.back() == text) return void(log_.back() += ", and again");
+  if (!log_.empty() && log_.back() == text + ", and again") return;
+  log_.push_back(std::move(text));
+}
 
 void pool_driver::fail(const std::string& what) const { throw failure{what, log_}; }
 

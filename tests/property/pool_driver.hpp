@@ -159,6 +159,7 @@ class pool_driver {
   std::shared_ptr<native_watch> watch_;
   pool pool_;
   std::size_t limit_;
+  std::size_t native_limit_ = SIZE_MAX;  // of the native pool itself
   std::size_t neighbour_ = 0;
   std::vector<std::unique_ptr<stream_model>> streams_;
   unsigned next_number_ = 0;

@@ -31,13 +31,13 @@ void pool_driver::check_no_room(std::size_t bytes, std::size_t alignment) {
     if (b.is_direct)
       pinned += round_up(b.bytes, 2 * mib);
     else if (b.bytes > core::medium_bytes_max || b.alignment > core::medium_bytes_max)
-      pinned += round_up(b.bytes + b.alignment, chunk) * 2 + 2 * chunk;  // a kept block under pressure may be any size
+      pinned += round_up((b.bytes + b.alignment) * 2, chunk) + chunk;  // big_cache_fit is 1 at most
     else
       regions.insert(at / chunk);
   }
   pinned += regions.size() * (plan_.options.region_bytes + chunk);
   const std::size_t worst = round_up(bytes + alignment + 4 * mib, chunk);
-  const std::size_t room = std::min(limit_, plan_.device_bytes - neighbour_);
+  const std::size_t room = std::min({limit_, native_limit_, plan_.device_bytes - neighbour_});
   if (pinned + worst <= room)
     fail("refused " + std::to_string(bytes) + " bytes; live blocks pin at most " + std::to_string(pinned) + " of " +
          std::to_string(room));

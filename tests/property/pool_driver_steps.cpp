@@ -363,10 +363,14 @@ void pool_driver::finish(random_source& r) {
   }
   device_->synchronize();
   if (has_lost_streams_) {
-    // What they left needs the pool itself to wait for the device, which lowering the limit does.
-    if (const auto done = pool_.set_bytes_max(32 * mib); !done)
-      fail("nothing is live, and the limit cannot be one chunk: " + done.error().message());
+    // What they left needs the pool itself to wait for the device, which running out does, and lowering the limit
+    // where it must.
+    if (r.chance(50) && pool_.try_allocate(SIZE_MAX / 8, raw(*streams_[0]))) fail("more than there is");
+    if (const auto lower = pool_.set_bytes_max(32 * mib); !lower)
+      fail("nothing is live, and the limit cannot be one chunk: " + lower.error().message());
     limit_ = 32 * mib;
+    (void)watch_->reserved_most.exchange(0);
+    if (pool_.try_allocate(SIZE_MAX / 8, raw(*streams_[0]))) fail("more than there is");
   }
   const auto done = pool_.trim(0);
   if (!done) fail("the last trim: " + done.error().message());
