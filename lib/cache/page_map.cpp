@@ -7,20 +7,6 @@ namespace weir::cache {
 
 constinit std::atomic<page_map::leaf*> page_map::root_[std::size_t{1} << root_bits]{};
 
-namespace {
-
-// The pages whose last byte lies in [base, base + bytes).
-struct pages {
-  std::uintptr_t first;
-  std::uintptr_t end;
-};
-
-pages owned(const core::extent& e) noexcept {
-  return {e.base >> page_map::page_bits, (e.base + e.bytes) >> page_map::page_bits};
-}
-
-}  // namespace
-
 page_map::leaf* page_map::leaf_of(std::uintptr_t page) noexcept {
   std::atomic<leaf*>& slot = root_[page >> leaf_bits];
   if (leaf* l = slot.load(std::memory_order_acquire)) return l;
@@ -31,26 +17,35 @@ page_map::leaf* page_map::leaf_of(std::uintptr_t page) noexcept {
   return expected;
 }
 
+page_map::entry* page_map::entry_of(std::uintptr_t page) noexcept {
+  if (page >> (leaf_bits + root_bits)) return nullptr;
+  leaf* l = leaf_of(page);
+  return l ? &l->entries[page & (leaf_count - 1)] : nullptr;
+}
+
 bool page_map::set(core::extent& e) noexcept {
-  const pages p = owned(e);
-  if ((p.end >> (leaf_bits + root_bits)) != 0) return false;
-  for (std::uintptr_t page = p.first; page < p.end; ++page) {
-    leaf* l = leaf_of(page);
-    if (!l) {
-      for (; page > p.first; --page)
-        leaf_of(page - 1)->entries[(page - 1) & (leaf_count - 1)].store(nullptr, std::memory_order_relaxed);
+  const std::uintptr_t first = e.base >> page_bits;
+  const std::uintptr_t last = (e.base + e.bytes - 1) >> page_bits;
+  for (std::uintptr_t page = first; page <= last; ++page) {
+    entry* here = entry_of(page);
+    if (!here) {
+      clear(e);
       return false;
     }
-    l->entries[page & (leaf_count - 1)].store(&e, std::memory_order_relaxed);
+    const bool has_last_byte = e.base + e.bytes >= (page + 1) << page_bits;
+    (has_last_byte ? here->with_last : here->with_first).store(&e, std::memory_order_relaxed);
   }
   return true;
 }
 
 void page_map::clear(const core::extent& e) noexcept {
-  const pages p = owned(e);
-  for (std::uintptr_t page = p.first; page < p.end; ++page)
-    if (leaf* l = root_[page >> leaf_bits].load(std::memory_order_acquire))
-      l->entries[page & (leaf_count - 1)].store(nullptr, std::memory_order_relaxed);
+  const std::uintptr_t last = (e.base + e.bytes - 1) >> page_bits;
+  for (std::uintptr_t page = e.base >> page_bits; page <= last; ++page) {
+    entry* here = entry_of(page);
+    if (!here) continue;
+    for (auto* which : {&here->with_last, &here->with_first})
+      if (which->load(std::memory_order_relaxed) == &e) which->store(nullptr, std::memory_order_relaxed);
+  }
 }
 
 }  // namespace weir::cache

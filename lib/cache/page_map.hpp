@@ -2,9 +2,8 @@
 //
 // Which native allocation an address is in, for all pools of the process: a radix map over pages of 2 MiB.
 //
-// A page belongs to the extent that has its last byte. So a page has one owner although native allocations are packed
-// at 512 bytes: the tail of one and the head of the next may share a page, and the page is the next one's. Every block
-// above 16 MiB begins in a page it owns; regions only cut blocks from pages they own (region_span).
+// Native allocations are packed at 512 bytes, so a page may hold the tail of one and the head of the next. None is
+// smaller than a page: so two at most, one with the page's last byte, one with its first, and each has its place.
 //
 // find() takes no lock and two loads. set() and clear() are the owner's, who alone holds the addresses; the leaves are
 // made once and never go away.
@@ -24,6 +23,7 @@ class page_map {
   static constexpr std::size_t page_bytes = std::size_t{1} << page_bits;
   static constexpr unsigned address_bits = 49;  // x86-64 user addresses have 47, simulated devices begin at 2^47
 
+  // The extent that `address` lies in, or one that ends before it: the caller knows how far its extent goes.
   static core::extent* find(std::uintptr_t address) noexcept {
     const std::uintptr_t page = address >> page_bits;
     if (page >> (leaf_bits + root_bits)) [[unlikely]]
@@ -31,10 +31,14 @@ class page_map {
     const leaf* l = root_[page >> leaf_bits].load(std::memory_order_acquire);
     if (!l) [[unlikely]]
       return nullptr;
-    return l->entries[page & (leaf_count - 1)].load(std::memory_order_relaxed);
+    const entry& e = l->entries[page & (leaf_count - 1)];
+    core::extent* const with_last = e.with_last.load(std::memory_order_relaxed);
+    if (with_last && address >= with_last->base) [[likely]]
+      return with_last;
+    return e.with_first.load(std::memory_order_relaxed);
   }
 
-  // All pages that `e` owns. False: the host has no memory for a leaf, or an address is out of range.
+  // Precondition: e.bytes >= page_bytes. False: the host has no memory for a leaf, or an address is out of range.
   static bool set(core::extent& e) noexcept;
   static void clear(const core::extent& e) noexcept;
 
@@ -42,9 +46,14 @@ class page_map {
   static constexpr unsigned leaf_bits = 14;
   static constexpr unsigned root_bits = address_bits - page_bits - leaf_bits;
   static constexpr std::size_t leaf_count = std::size_t{1} << leaf_bits;
-  struct leaf {
-    std::atomic<core::extent*> entries[leaf_count];
+  struct entry {
+    std::atomic<core::extent*> with_last;   // has the page's last byte
+    std::atomic<core::extent*> with_first;  // has its first byte, and not its last
   };
+  struct leaf {
+    entry entries[leaf_count];
+  };
+  static entry* entry_of(std::uintptr_t page) noexcept;
   static leaf* leaf_of(std::uintptr_t page) noexcept;
 
   static std::atomic<leaf*> root_[std::size_t{1} << root_bits];

@@ -16,7 +16,7 @@ namespace {
 
 void count(std::atomic<std::uint64_t>& counter) noexcept { counter.fetch_add(1, std::memory_order_relaxed); }
 
-// Null before the first granule and past the last: pages of a region hold a little more than its granules.
+// Null before the first granule and past the last: an address may lie beside a region, in a page it has a part of.
 range* range_at(const core::region& r, std::uintptr_t at) noexcept {
   const std::size_t granule = (at - r.begin) / core::granule_bytes;
   return at < r.begin || granule >= r.granules ? nullptr : r.table[granule].load(std::memory_order_relaxed);

@@ -385,8 +385,8 @@ region* reservoir::new_region(std::uint32_t granules) {
 result<region*> reservoir::grow_region(std::size_t bytes, const stream_state* caller) noexcept {
   const std::lock_guard growth(growth_);
   const std::size_t chunk = shadow_.chunk_bytes();
-  // A region only cuts from pages it owns (cache/page_map.hpp), and whole granules: room for what that may cost.
-  const std::size_t least = base::round_up(bytes + cache::page_map::page_bytes, chunk);
+  // Native ones begin at 512 bytes, granules at their own size: room for what that may cost.
+  const std::size_t least = base::round_up(bytes + core::granule_bytes, chunk);
   std::size_t want = std::max(options_.region_bytes, least);
   auto native = allocate_native(want, caller);
   // Where there is no room for the usual size, the smallest that serves is better than none.
@@ -394,7 +394,7 @@ result<region*> reservoir::grow_region(std::size_t bytes, const stream_state* ca
     native = allocate_native(want = least, caller);
   if (!native) return std::move(native).error();
   const std::uintptr_t begin = base::round_up(native->base, core::granule_bytes);
-  const std::uintptr_t end = base::round_down(native->base + native->bytes, cache::page_map::page_bytes);
+  const std::uintptr_t end = base::round_down(native->base + native->bytes, core::granule_bytes);
   region* r = new_region(static_cast<std::uint32_t>((end - begin) / core::granule_bytes));
   r->pool = pool_id_;
   r->base = native->base;
@@ -567,7 +567,7 @@ void reservoir::check(std::vector<std::string>& broken) const {
   for (const auto& [at, e] : extents_) {
     held += e->bytes;
     if (e->pool != pool_id_ || e->base != at) broken.push_back("reservoir: an extent under a wrong name");
-    if (cache::page_map::find(e->base + e->bytes - cache::page_map::page_bytes) != e)
+    if (cache::page_map::find(e->base) != e || cache::page_map::find(e->base + e->bytes - 1) != e)
       broken.push_back("reservoir: an extent the page map does not lead to");
     if (e->kind != core::extent_kind::big) continue;
     const bool is_live = core::is_live(static_cast<const big_block*>(e)->state.load(std::memory_order_relaxed));

@@ -4,12 +4,15 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_floating_point.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
+#include <cstdint>
 #include <set>
 #include <string>
+#include <utility>
 
 #include "cli/parse_json.hpp"
 #include "cli/run_weir.hpp"
 #include "weir/backend.hpp"
+#include "weir/trace/writer.hpp"
 #include "weir/version.hpp"
 
 using Catch::Matchers::ContainsSubstring;
@@ -131,6 +134,56 @@ TEST_CASE("replay: peak live is the largest sum of requested bytes, in every pas
     CHECK(run["peak_live_bytes"].number() == 4194304 + 2097152 + 512);
     CHECK(run["operations"].number() == 7);
   }
+}
+
+TEST_CASE("replay: what a pass leaves live is freed before the next, and its memory kept") {
+  const scratch_folder scratch;
+  const std::string path = scratch.file("leaky.trace", "# trace v1\na 0 83886080 0\na 1 41943040 1\na 2 512 0\n");
+  const auto runs = runs_of("--passes 3 --allocator native,weir '" + path + "'");
+  REQUIRE(runs.size() == 6);
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    INFO(runs[i]["allocator"].text() << ", pass " << runs[i]["pass"].number());
+    CHECK(runs[i]["operations"].number() == 3);
+    CHECK(runs[i]["peak_live_bytes"].number() == 83886080 + 41943040 + 512);
+    CHECK(runs[i]["peak_reserved_bytes"].number() == runs[i - i % 3]["peak_reserved_bytes"].number());
+    if (i % 3 > 0) CHECK(runs[i]["native_calls"]["grow"].number() == 0);
+  }
+  CHECK(runs[0]["native_calls"]["grow"].number() > 0);
+}
+
+TEST_CASE("replay: uses, waits, alignments, direct and host memory of the binary form") {
+  using weir::trace::memory_kind;
+  using weir::trace::record_kind;
+  const scratch_folder scratch;
+  const std::string path = scratch.path("rich.weir");
+  auto made = weir::trace::writer::create(path);
+  REQUIRE(made);
+  weir::trace::writer out = std::move(*made);
+  const auto put = [&](const weir::trace::record& r) { REQUIRE(out.write(r)); };
+  put({.kind = record_kind::stream_birth, .stream = 1});
+  put({.kind = record_kind::stream_birth, .stream = 9});
+  put({.kind = record_kind::live, .stream = 1, .id = 5, .bytes = 1000});
+  put({.kind = record_kind::allocate, .stream = 1, .id = 6, .bytes = 3 << 20, .alignment = 1 << 20});
+  put({.kind = record_kind::allocate, .memory = memory_kind::direct, .stream = 1, .id = 7, .bytes = 4 << 20});
+  put({.kind = record_kind::allocate, .memory = memory_kind::host, .stream = 1, .id = 8, .bytes = 5 << 20});
+  put({.kind = record_kind::use, .stream = 9, .id = 6});
+  put({.kind = record_kind::event, .stream = 1, .id = 3});
+  put({.kind = record_kind::wait, .stream = 9, .id = 3});
+  put({.kind = record_kind::deallocate, .stream = 9, .id = 6});
+  put({.kind = record_kind::deallocate, .stream = 1, .id = 7});
+  put({.kind = record_kind::deallocate, .stream = 1, .id = 8});
+  put({.kind = record_kind::allocate, .stream = 9, .id = 6, .bytes = SIZE_MAX / 4, .alignment = 1u << 31});
+  REQUIRE(out.finish());
+  const auto runs = runs_of("--allocator weir,native,direct '" + path + "'");
+  REQUIRE(runs.size() == 6);
+  for (const json& run : runs) {
+    INFO(run["allocator"].text() << ", pass " << run["pass"].number());
+    CHECK(run["operations"].number() == 6);
+    CHECK(run["failed"].number() == 1);
+    CHECK(run["peak_live_bytes"].number() == 1000 + (3 << 20) + (4 << 20));
+    CHECK(run["peak_reserved_bytes"].number() >= run["peak_live_bytes"].number());
+  }
+  CHECK_THAT(run_weir("replay --device sim '" + path + "'").err, ContainsSubstring("1 blocks of managed or host"));
 }
 
 TEST_CASE("replay: several traces, in order") {

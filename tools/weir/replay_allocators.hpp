@@ -104,7 +104,9 @@ class native_allocator : public replay_allocator {
  private:
   // The native pool aligns to its granularity; more is had by asking for more.
   std::size_t aligned_bytes(const replay_op& op) const noexcept {
-    return op.alignment() <= granularity_ ? op.bytes : op.bytes + op.alignment() - granularity_;
+    if (op.alignment() <= granularity_) return op.bytes;
+    const std::size_t extra = op.alignment() - granularity_;
+    return op.bytes > SIZE_MAX - extra ? SIZE_MAX : op.bytes + extra;
   }
 
   std::unique_ptr<backend> owned_;

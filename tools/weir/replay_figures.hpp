@@ -24,7 +24,7 @@ struct replay_figures {
   std::string allocator;
   unsigned pass = 1;
   std::uint64_t operations = 0;         // calls made: allocations, failed ones too, and frees
-  std::uint64_t failed = 0;             // allocations answered with out of memory
+  std::uint64_t failed = 0;             // allocations that were answered with an error
   std::size_t peak_live_bytes = 0;      // largest sum of requested bytes
   std::size_t peak_reserved_bytes = 0;  // the native pool's high mark in this pass, plus the peak of direct bytes
   double host_ms = 0;

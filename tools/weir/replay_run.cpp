@@ -136,11 +136,13 @@ class replayer {
     return take_failure();
   }
 
-  // Null is an answer too: to zero bytes.
+  // No room, or a size or alignment beyond what there is: an answer to this request. Null is one too, to zero bytes.
   result<void> count_failure() {
     auto why = allocator_.take_failure();
     if (!why) return {};
-    if (why->code != errc::out_of_memory) return std::move(*why);
+    const bool is_answer =
+        why->code == errc::out_of_memory || why->code == errc::invalid_size || why->code == errc::invalid_alignment;
+    if (!is_answer) return std::move(*why);
     ++counts_.failed;
     return {};
   }

@@ -31,8 +31,8 @@ struct replay_request {
   std::function<void(unsigned pass)> before_pass{};
 };
 
-// The figures of each pass. An allocation that finds no room is counted as failed and its free skipped; any other
-// error ends the replay.
+// The figures of each pass. An allocation that finds no room, or asks for what cannot be, is counted as failed and its
+// free skipped; any other error ends the replay.
 result<std::vector<replay_figures>> replay(replay_allocator_kind, const replay_request&);
 
 }  // namespace weir::cli
