@@ -116,6 +116,7 @@ class pool_impl {
   void run_policies() noexcept;
   void gather(const stream_state* caller) noexcept;
   bool is_fragmented(double ratio) const noexcept;
+  std::size_t bytes_not_live() const noexcept;
 
   // watch.cpp
   void report_leaks() noexcept;

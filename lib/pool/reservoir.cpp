@@ -126,6 +126,7 @@ bool reservoir::free_native(extent& e, const core::ticket_set& tickets, const st
     const std::lock_guard lock(mutex_);
     shadow_.remove(e.base);
     numbers_.held -= e.bytes;
+    if (e.kind == core::extent_kind::big) numbers_.big_claimed -= e.bytes;
     extents_.erase(e.base);
   }
   tell(native_call::deallocate, base::pointer(e.base), e.bytes);
@@ -172,7 +173,7 @@ bool reservoir::recycle_one_kept(std::size_t missing) noexcept {
       if (b->bytes >= missing) break;
     }
     if (!victim) return false;
-    kept_.remove(victim);
+    claim(victim);
   }
   if (free_native(*victim, victim->tickets, nullptr)) return true;
   give_back_claim(victim);
@@ -222,7 +223,7 @@ void reservoir::shrink_kept(const stream_state* caller) noexcept {
             b->tickets.all([&](core::ticket t) { return order_.has_passed(t); }))
           oldest = b;
       if (!oldest) return;
-      kept_.remove(oldest);
+      claim(oldest);
     }
     if (!free_native(*oldest, oldest->tickets, nullptr)) return give_back_claim(oldest);
   }
@@ -237,7 +238,7 @@ std::size_t reservoir::release_free(bool wait, const stream_state* caller) noexc
     const std::lock_guard lock(mutex_);
     for (big_block* b : kept_.blocks())
       if (wait || b->tickets.all([&](core::ticket t) { return order_.has_passed(t); })) kept.push_back(b);
-    for (big_block* b : kept) kept_.remove(b);
+    for (big_block* b : kept) claim(b);
   }
   for (big_block* b : kept) {
     const std::size_t bytes = b->bytes;
@@ -306,17 +307,25 @@ big_block* reservoir::claim_kept(std::size_t bytes, std::size_t alignment) noexc
   const std::lock_guard lock(mutex_);
   // A block far too large would be pinned by what fits in its corner; given back, its chunks serve the same request.
   big_block* b = kept_.find(need, fit_max(need, options_.big_cache_fit), [](const core::ticket_set&) { return true; });
-  if (b) kept_.remove(b);
+  if (b) claim(b);
   return b;
+}
+
+// With mutex_ held: a kept block is in the hands of this call alone.
+void reservoir::claim(big_block* b) noexcept {
+  kept_.remove(b);
+  numbers_.big_claimed += b->bytes;
 }
 
 void reservoir::give_back_claim(big_block* b) noexcept {
   const std::lock_guard lock(mutex_);
+  numbers_.big_claimed -= b->bytes;
   kept_.insert(b);
 }
 
 void reservoir::publish_claim(big_block* b, std::size_t alignment, core::life state) noexcept {
   const std::lock_guard lock(mutex_);
+  numbers_.big_claimed -= b->bytes;
   begin_live(*b, alignment, state);
 }
 
@@ -357,6 +366,7 @@ result<big_block*> reservoir::grow_big(std::size_t bytes, std::size_t alignment,
   {
     const std::lock_guard lock(mutex_);
     extents_[b->base] = b;
+    numbers_.big_claimed += b->bytes;
   }
   if (cache::page_map::set(*b)) return b;
   (void)free_native(*b, {}, caller);
@@ -530,6 +540,14 @@ reservoir::numbers reservoir::read() const noexcept {
   return n;
 }
 
+std::size_t reservoir::kept_pending() const noexcept {
+  const std::lock_guard lock(mutex_);
+  std::size_t bytes = 0;
+  for (const big_block* b : kept_.blocks())
+    if (!b->tickets.all([&](core::ticket t) { return order_.has_passed(t); })) bytes += b->bytes;
+  return bytes;
+}
+
 native_counts reservoir::calls() const noexcept {
   native_counts c;
   c.allocate = calls_allocate_.load(std::memory_order_relaxed);
@@ -575,7 +593,7 @@ void reservoir::check(std::vector<std::string>& broken) const {
   }
   if (held != numbers_.held) broken.push_back("reservoir: held is not the sum of native allocations");
   if (live != numbers_.big_live) broken.push_back("reservoir: big_live is not the sum of live big blocks");
-  if (kept != kept_.bytes()) broken.push_back("reservoir: a big block is neither live nor kept");
+  if (kept != kept_.bytes() + numbers_.big_claimed) broken.push_back("reservoir: a big block is neither live nor kept");
   if (shadow_.count() != extents_.size()) broken.push_back("reservoir: the shadow map misses an allocation");
   if (held > numbers_.reserved) broken.push_back("reservoir: more held than reserved");
   if (numbers_.reserved + numbers_.direct > bytes_max()) broken.push_back("reservoir: the limit is passed");

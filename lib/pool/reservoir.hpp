@@ -80,13 +80,16 @@ class reservoir {
   struct numbers {
     std::size_t held = 0, held_peak = 0, reserved = 0, reserved_peak = 0;
     std::size_t direct = 0, big_live = 0, big_kept = 0, big_kept_largest = 0, big_live_peak = 0;
+    std::size_t big_claimed = 0;  // neither live nor kept: in the hands of a call
     std::size_t touched = 0;  // bytes of chunks that something native is in
     std::uint64_t big_live_count = 0, direct_live_count = 0;
-    std::size_t kept_pending = 0;  // of kept blocks, with tickets not passed
   };
   numbers read() const noexcept;
+  std::size_t kept_pending() const noexcept;  // of kept blocks, with tickets not passed
   native_counts calls() const noexcept;
   void walk(const std::function<void(const block_info&)>&) const;
+  // While it is held nothing native changes. check() wants it.
+  std::unique_lock<std::mutex> stand_still() const { return std::unique_lock(growth_); }
   void check(std::vector<std::string>& broken) const;
   // Live big and direct blocks: count, bytes, oldest.
   void leaks(leak_event&) const noexcept;
@@ -112,6 +115,7 @@ class reservoir {
   bool free_native(core::extent&, const core::ticket_set&, const stream_state* caller) noexcept;
   void forget(core::extent&) noexcept;
   void read_reserved() noexcept;
+  void claim(core::big_block*) noexcept;
   core::big_block* new_big();
   core::region* new_region(std::uint32_t granules);
   void begin_live(core::big_block&, std::size_t alignment, core::life) noexcept;

@@ -27,12 +27,23 @@ result<trim_report> pool_impl::trim(std::size_t bytes_to_keep) noexcept {
     if (auto done = reservoir_.trim_native(bytes_to_keep); !done) return std::move(done).error();
   }
   const auto after = reservoir_.read();
-  const statistics now = read_statistics();
   r.reserved_after = after.reserved;
-  r.kept_pending = now.pending;
+  r.kept_pending = std::min(after.held, after.big_kept + bytes_not_live());
   r.kept_partial = after.reserved - std::min(after.reserved, after.held);
-  r.kept_live = after.held - std::min(after.held, now.pending);
+  r.kept_live = after.held - r.kept_pending;
   return r;
+}
+
+// In heaps: regions with nothing live in them, which a trim would have given back, and blocks come home too early.
+std::size_t pool_impl::bytes_not_live() const noexcept {
+  std::size_t bytes = 0;
+  for (stream_state* s : streams_.all()) {
+    const std::lock_guard lock(s->mutex);
+    bytes += s->heap.bytes_pending();
+    for (const core::region* r = s->heap.regions().front(); r; r = r->next)
+      if (r->is_empty()) bytes += r->bytes;
+  }
+  return bytes;
 }
 
 result<trim_report> pool_impl::trim_by_policy() noexcept {
