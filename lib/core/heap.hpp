@@ -39,8 +39,9 @@ class heap {
   heap(const heap&) = delete;
   heap& operator=(const heap&) = delete;
 
-  // Up to `count` blocks of a class, from slabs that have some, then from one new slab. Their state stays free.
-  unsigned take_blocks(size_class, block* out, unsigned count, epoch last_max = epoch_any) noexcept;
+  // Up to `count` blocks of a class, from slabs that have some, then from one new slab. Their state stays free. Where
+  // there is no room for a usual slab, `tight` makes one of what fits, down to one block.
+  unsigned take_blocks(size_class, block* out, unsigned count, epoch last_max = epoch_any, bool tight = false) noexcept;
   // Precondition: the block was taken from this heap. `last` is this stream's epoch.
   void give_block(range* slab, unsigned block, epoch last) noexcept;
 
@@ -91,7 +92,7 @@ class heap {
     ticket_set tickets;
   };
 
-  range* new_slab(size_class, epoch last_max) noexcept;
+  range* new_slab(size_class, epoch last_max, bool tight) noexcept;
   void dissolve(range* slab) noexcept;
   void insert_free(range*) noexcept;
   void remove_free(range*) noexcept;

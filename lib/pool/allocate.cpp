@@ -51,7 +51,7 @@ result<void*> pool_impl::allocate_unobserved(std::size_t bytes, stream_state& s,
     const size_class index = core::class_of(padded);
     if (cache::block_cache* cache = cache_for(s))
       if (void* p = cache->take(index, state)) return p;
-    return allocate_from_heap({.is_small = true, .index = index, .bytes = padded, .alignment = 1, .state = state}, s);
+    return allocate_from_heap({.is_small = true, .index = index, .bytes = padded, .alignment = alignment, .state = state}, s);
   }
   if (bytes <= core::medium_bytes_max && alignment <= core::medium_bytes_max)
     return allocate_from_heap({.is_small = false, .bytes = bytes, .alignment = alignment, .state = state}, s);
@@ -78,7 +78,13 @@ result<void*> pool_impl::allocate_from_heap(const heap_request& r, stream_state&
     return p;
   }
   auto p = heap_miss(r, s);
-  if (!p && p.error().code == errc::out_of_memory) p = under_pressure(r.bytes, &s, [&] { return heap_miss(r, s); });
+  if (!p && p.error().code == errc::out_of_memory) {
+    heap_request again = r;
+    p = under_pressure(r.bytes, &s, [&, round = 0]() mutable {
+      again.is_desperate = ++round > 1;
+      return heap_miss(again, s);
+    });
+  }
   order_.answer(s);
   run_policies();
   return p;
@@ -98,12 +104,14 @@ result<void*> pool_impl::heap_miss(const heap_request& r, stream_state& s) noexc
   auto fresh = grow(r, s);
   if (fresh || fresh.error().code != errc::out_of_memory) return fresh;
   if (auto waited = settle_waiting(s); !waited) return std::move(waited).error();
-  if (void* p = take(r, s, core::epoch_any, s)) {
+  heap_request tight = r;
+  tight.is_tight = true;
+  if (void* p = take(tight, s, core::epoch_any, s)) {
     count(served_heap_);
     return p;
   }
   if (options_.order.other_streams_wait) {
-    auto p = from_others(r, s, true);
+    auto p = from_others(tight, s, true);
     if (!p || *p) return p;
   }
   return fresh;
@@ -121,20 +129,27 @@ void* pool_impl::take_small(const heap_request& r, stream_state& home, core::epo
   cache::block_cache* cache = cache::thread_table::find(taker.serial);
   std::array<core::block, core::slab_blocks_max> batch;
   const unsigned want = cache ? std::min<unsigned>(cache->refill_count(r.index), batch.size()) : 1;
+  size_class index = r.index;
   unsigned taken;
   {
     const std::lock_guard lock(home.mutex);
     if (joining) home.heap.add_region(joining, home.current);
-    taken = home.heap.take_blocks(r.index, batch.data(), want, last_max);
+    taken = home.heap.take_blocks(index, batch.data(), want, last_max, r.is_tight);
+    // Rather a free block of a larger class than none.
+    while (taken == 0 && r.is_desperate && index + 1u < core::class_count)
+      if (core::class_bytes(++index) % r.alignment == 0)
+        taken = home.heap.take_blocks(index, batch.data(), 1, last_max, true);
   }
   if (taken == 0) return nullptr;
-  batch[0].state->store(r.state, std::memory_order_relaxed);
+  // Of a larger class, the size a free may give says as little as that of an over-aligned block.
+  const life state = index == r.index ? r.state : static_cast<life>(r.state | core::life_aligned);
+  batch[0].state->store(state, std::memory_order_relaxed);
   if (cache) {
-    cache->refill(r.index, batch.data() + 1, taken - 1);
-    cache->count_allocation(r.index);
+    cache->refill(index, batch.data() + 1, taken - 1);
+    cache->count_allocation(index);
   } else {
     const std::lock_guard lock(taker.mutex);
-    ++taker.counters.allocations[r.index];
+    ++taker.counters.allocations[index];
   }
   return batch[0].pointer;
 }

@@ -65,6 +65,8 @@ class pool_impl {
   // What a heap is asked for.
   struct heap_request {
     bool is_small = true;
+    bool is_tight = false;      // small: rather a slab of one block than none
+    bool is_desperate = false;  // small: rather a block of a larger class than none
     core::size_class index = 0;
     std::size_t bytes = 0;
     std::size_t alignment = 0;

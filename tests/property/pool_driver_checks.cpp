@@ -92,7 +92,9 @@ void pool_driver::check_all() {
       big += b.bytes;
   }
   if (now.allocated < requested) fail("fewer live bytes than were asked for");
-  if (big == 0 ? now.allocated != exact : now.allocated < exact + big) fail("live bytes are not the sum of the blocks");
+  // In need a block of a larger class serves, and above 16 MiB more than one answer is right.
+  const bool is_exact = big == 0 && now.pressure_events == 0;
+  if (is_exact ? now.allocated != exact : now.allocated < exact + big) fail("live bytes are not the sum of the blocks");
   if (now.live_count != live_.size()) fail("live_count is " + std::to_string(now.live_count));
   if (now.allocations - now.deallocations != live_.size()) fail("allocations less deallocations are not live_count");
   if (now.direct != direct) fail("direct is " + std::to_string(now.direct));
