@@ -53,7 +53,9 @@ class buffer {
   // From now on the buffer is freed on this stream. The caller has ordered it after all uses so far.
   void set_stream(weir::stream stream) noexcept { stream_ = std::move(stream); }
   // Announces a use on a second stream, so that no event is needed before the buffer goes.
-  void used_on(const weir::stream& stream) { pool_->record_use(data_, stream).value(); }
+  void used_on(const weir::stream& stream) {
+    if (data_) pool_->record_use(data_, stream).value();
+  }
 
   void reset() noexcept {
     if (data_) pool_->deallocate(data_, bytes(), stream_);

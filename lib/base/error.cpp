@@ -69,7 +69,8 @@ std::string details(const error& e) {
     case errc::out_of_memory:
       return ": " + number(e.bytes) + " bytes asked for, " + number(e.limit) + " could be had" +
              (e.report ? "; " + e.report->summary() : std::string());
-    case errc::no_such_device: return ": device " + number(e.bytes) + " of " + number(e.limit);
+    case errc::no_such_device:
+      return ": device " + std::to_string(static_cast<std::ptrdiff_t>(e.bytes)) + " of " + number(e.limit);
     case errc::device_lost:
     case errc::cuda: return e.native_code ? " " + number(static_cast<std::size_t>(e.native_code)) : "";
     case errc::stream_capturing: return "; allocate inside a capture scope, or before the capture begins";

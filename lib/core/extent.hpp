@@ -89,6 +89,7 @@ struct big_block : extent {
   big_block() : extent(extent_kind::big) {}
 
   std::uintptr_t begin = 0;  // what the user has: base, or above it where more alignment was asked for
+  std::size_t asked = 0;     // bytes the user asked for; a kept block may have any amount more
   std::atomic<life> state{life_free};
   ticket_set tickets;  // of a free one
 };

@@ -221,6 +221,12 @@ void heap::add_region(region* added, epoch last) noexcept {
 
 epoch heap::last_of(const region& empty) noexcept { return empty.table[0].load(std::memory_order_relaxed)->last; }
 
+std::size_t heap::bytes_empty() const noexcept {
+  std::size_t bytes = 0;
+  for (const region* r = regions_.front(); r; r = r->next) bytes += r->is_empty() ? r->bytes : 0;
+  return bytes;
+}
+
 heap::emptied heap::remove_empty(epoch last_max) noexcept {
   if (!empty_count_) return {};
   for (region* r = regions_.front(); r; r = r->next) {

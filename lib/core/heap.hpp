@@ -78,6 +78,7 @@ class heap {
   std::size_t bytes_pending() const noexcept { return pending_bytes_; }
   std::size_t bytes_largest() const noexcept { return ranges_.largest() * granule_bytes; }
   unsigned empty_count() const noexcept { return empty_count_; }
+  std::size_t bytes_empty() const noexcept;  // in wholly free regions
 
   std::uint64_t splits() const noexcept { return splits_; }
   std::uint64_t merges() const noexcept { return merges_; }

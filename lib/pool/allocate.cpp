@@ -23,13 +23,16 @@ constexpr std::size_t bytes_askable_max = SIZE_MAX / 4;
 
 result<void*> pool_impl::allocate(std::size_t bytes, stream_state& s, std::size_t alignment) noexcept {
   auto p = allocate_unobserved(bytes, s, alignment);
-  if (!p) {
-    count(failures_);
-    if (options_.observer) options_.observer->on_failure(p.error());
-  } else if (*p && !options_.bypass) {
+  if (!p)
+    say_failed(p.error());
+  else if (*p && !options_.bypass)
     say_allocated(*p, bytes, alignment, &s, allocation_kind::pool);
-  }
   return p;
+}
+
+void pool_impl::say_failed(const error& why) noexcept {
+  count(failures_);
+  if (options_.observer) options_.observer->on_failure(why);
 }
 
 result<void*> pool_impl::allocate_unobserved(std::size_t bytes, stream_state& s, std::size_t alignment) noexcept {
@@ -37,11 +40,11 @@ result<void*> pool_impl::allocate_unobserved(std::size_t bytes, stream_state& s,
   if (!std::has_single_bit(alignment) || alignment > pool::alignment_max)
     return error{.code = errc::invalid_alignment, .bytes = alignment, .limit = pool::alignment_max};
   if (bytes > bytes_askable_max) return error{.code = errc::invalid_size, .bytes = bytes, .limit = bytes_askable_max};
-  if (options_.bypass) return allocate_direct(bytes);
+  if (options_.bypass) return direct_unobserved(bytes, alignment);
   if (options_.guard_capture) {
+    // examine() refuses a capturing stream.
     const auto who = backend_->examine(s.handle.load(std::memory_order_acquire));
     if (!who) return who.error();
-    if (who->capturing) return error{.code = errc::stream_capturing};
   }
   const bool is_aligned = alignment > core::unit_bytes;
   const life state = is_aligned ? core::life_live | core::life_aligned : core::life_live;
@@ -178,15 +181,21 @@ bool pool_impl::settle(stream_state& s, const stream_state* caller) noexcept {
   }
   if (behind.is_empty()) return false;
   order_.look(behind, caller, true);
-  const std::lock_guard lock(s.mutex);
-  return settle_ready(s) != 0;
+  return settle_known(s);
 }
 
-// With the stream's lock. What has passed is nobody's any more and gets no age: of a stream that is retired, a new one
-// would never be seen to pass. What only this stream waits for counts as used by it last.
-std::size_t pool_impl::settle_ready(stream_state& s) noexcept {
-  const std::size_t passed = s.heap.settle([&](core::ticket t) { return order_.has_passed(t); }, 0);
-  return passed + s.heap.settle([&](core::ticket t) { return order_.is_ready_locked(t, s); }, s.last_work().epoch);
+// The same without a look. What has passed is anybody's at once, however old; what this stream only waits for is others'
+// when this stream has come so far, which of a retired one nobody would ever see.
+bool pool_impl::settle_known(stream_state& s) noexcept {
+  const std::lock_guard lock(s.mutex);
+  return settle_locked(s) != 0;
+}
+
+std::size_t pool_impl::settle_locked(stream_state& s) noexcept {
+  const auto passed = [&](core::ticket t) { return order_.has_passed(t); };
+  const auto ready = [&](core::ticket t) { return order_.is_ready_locked(t, s); };
+  const std::size_t bytes = s.heap.settle(passed, s.passed.load(std::memory_order_acquire));
+  return bytes + s.heap.settle(ready, s.last_use().epoch);
 }
 
 // The same, after making the stream wait for all of them.
@@ -199,14 +208,15 @@ result<bool> pool_impl::settle_waiting(stream_state& s) noexcept {
   if (behind.is_empty()) return false;
   for (core::ticket t : behind)
     if (auto waited = order_.make_wait(s, t, &s); !waited) return waited;
-  const std::lock_guard lock(s.mutex);
-  return settle_ready(s) != 0;
+  return settle_known(s);
 }
 
 result<void*> pool_impl::from_others(const heap_request& r, stream_state& taker, bool wait) noexcept {
   const auto others = streams_.all();
   for (stream_state* s : others)
     if (s != &taker && s->index != 0 && !wait) order_.look(*s, &taker);
+  for (stream_state* s : others)
+    if (s != &taker && !wait) settle_known(*s);
   auto region = reservoir_.adopt_region(r.bytes, taker, wait);
   if (!region) return std::move(region).error();
   if (*region)
@@ -240,7 +250,7 @@ result<void*> pool_impl::borrow(const heap_request& r, stream_state& home, strea
     core::ticket upto;
     {
       const std::lock_guard lock(home.mutex);
-      settle_ready(home);  // under the same lock as the epoch: nothing settled is younger than what is waited for
+      settle_locked(home);  // under the same lock as the epoch: nothing settled is younger than what is waited for
       upto = {home.index, std::min(home.current, order_.waitable(home, &taker))};
     }
     auto waited = order_.make_wait(taker, upto, &taker);
@@ -256,6 +266,7 @@ result<void*> pool_impl::grow(const heap_request& r, stream_state& s) noexcept {
   auto region = reservoir_.grow_region(r.bytes + align_room, &s);
   if (!region) return std::move(region).error();
   if (auto ordered = order_fresh(s); !ordered) {
+    // It is the reservoir's, for whoever can be made to wait for it.
     reservoir_.shelve(*region);
     return std::move(ordered).error();
   }
@@ -309,7 +320,7 @@ result<void*> pool_impl::big_miss(std::size_t bytes, std::size_t alignment, life
       reservoir_.give_back_claim(*grown);
       return std::move(ordered).error();
     }
-    reservoir_.publish_claim(*grown, alignment, state);
+    reservoir_.publish_claim(*grown, bytes, alignment, state);
     count(served_native_);
     sample_peak();
     return base::pointer((*grown)->begin);
@@ -332,7 +343,7 @@ result<void*> pool_impl::big_waiting(std::size_t bytes, std::size_t alignment, l
     if (!waited) return std::move(waited).error();
     return static_cast<void*>(nullptr);
   }
-  reservoir_.publish_claim(b, alignment, state);
+  reservoir_.publish_claim(b, bytes, alignment, state);
   count(served_waited_);
   return base::pointer(b->begin);
 }

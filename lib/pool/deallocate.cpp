@@ -36,6 +36,7 @@ bool size_fits(std::size_t given, std::size_t has, std::size_t rounded, life sta
 
 result<void> pool_impl::deallocate(void* p, std::size_t bytes, stream_state& s) noexcept {
   if (!p) return {};
+  if (!is_mine()) return error{.code = errc::forked};
   const std::uintptr_t at = base::address(p);
   core::extent* e = cache::page_map::find(at);
   if (!e || e->pool != id_) {
@@ -91,7 +92,7 @@ core::ticket_set pool_impl::tickets_of_free(std::uintptr_t at, life state, strea
   }
   for (stream_state* u : used) {
     const std::lock_guard lock(u->mutex);
-    tickets.add(u->last_work());
+    tickets.add(u->last_use());
   }
   return tickets;
 }
@@ -122,7 +123,6 @@ result<void> pool_impl::free_small(range& slab, unsigned block, life state, std:
     order_.answer(s);
     return {};
   }
-  if (!is_mine()) return error{.code = errc::forked};
   b.state->store(core::life_cached, std::memory_order_relaxed);
   {
     const std::lock_guard lock(s.mutex);
@@ -163,7 +163,6 @@ void pool_impl::return_pending(stream_state& home, range& slab, unsigned block, 
 }
 
 result<void> pool_impl::free_medium(range& r, life state, std::uintptr_t at, stream_state& s) noexcept {
-  if (!is_mine()) return error{.code = errc::forked};
   // Whoever wins the exchange frees it.
   if (!r.states[0].compare_exchange_strong(state, core::life_free)) return error{.code = errc::double_free};
   const std::size_t bytes = r.count * core::granule_bytes;
@@ -184,13 +183,10 @@ result<void> pool_impl::free_medium(range& r, life state, std::uintptr_t at, str
 
 result<void> pool_impl::deallocate_big(core::big_block& b, std::uintptr_t at, std::size_t bytes,
                                        stream_state& s) noexcept {
-  if (!is_mine()) return error{.code = errc::forked};
   if (at != b.begin) return error{.code = errc::foreign_pointer};
   const life state = b.state.load(std::memory_order_relaxed);
   if (!core::is_live(state)) return error{.code = errc::double_free};
-  // A kept block may serve a smaller request, by no more than the fit allows.
-  if (bytes > b.bytes || (bytes != 0 && bytes <= core::medium_bytes_max && !(state & core::life_aligned)))
-    return error{.code = errc::size_mismatch, .bytes = bytes, .limit = b.bytes};
+  if (bytes != 0 && bytes != b.asked) return error{.code = errc::size_mismatch, .bytes = bytes, .limit = b.asked};
   if (auto told = say_deallocated(at, bytes, b.bytes, &s, allocation_kind::pool); !told) return told;
   if (!reservoir_.keep(&b, tickets_of_free(at, state, s))) return error{.code = errc::double_free};
   count(big_deallocations_);
@@ -200,6 +196,7 @@ result<void> pool_impl::deallocate_big(core::big_block& b, std::uintptr_t at, st
 
 result<void> pool_impl::record_use(void* p, stream_state& s) noexcept {
   if (!p) return {};
+  if (!is_mine()) return error{.code = errc::forked};
   const std::uintptr_t at = base::address(p);
   core::extent* e = cache::page_map::find(at);
   if (!e || e->pool != id_) {
@@ -233,16 +230,22 @@ result<void> pool_impl::record_use(void* p, stream_state& s) noexcept {
 // --- direct ---------------------------------------------------------------------------------------------------------
 
 result<void*> pool_impl::allocate_direct(std::size_t bytes) noexcept {
+  auto p = direct_unobserved(bytes, pool::alignment_default);
+  if (!p) say_failed(p.error());
+  return p;
+}
+
+result<void*> pool_impl::direct_unobserved(std::size_t bytes, std::size_t alignment) noexcept {
   if (bytes == 0) return static_cast<void*>(nullptr);
   if (bytes > SIZE_MAX / 4) return error{.code = errc::invalid_size, .bytes = bytes, .limit = SIZE_MAX / 4};
   if (!is_mine()) return error{.code = errc::forked};
-  auto p = reservoir_.allocate_direct(bytes);
+  auto p = reservoir_.allocate_direct(bytes, alignment);
   if (!p && p.error().code == errc::out_of_memory)
-    p = under_pressure(bytes, nullptr, [&] { return reservoir_.allocate_direct(bytes); });
+    p = under_pressure(bytes, nullptr, [&] { return reservoir_.allocate_direct(bytes, alignment); });
   if (!p) return p;
   count(direct_allocations_);
   count(served_direct_);
-  say_allocated(*p, bytes, pool::alignment_default, nullptr, allocation_kind::direct);
+  say_allocated(*p, bytes, alignment, nullptr, allocation_kind::direct);
   return p;
 }
 

@@ -2,6 +2,7 @@
 #include "pool/order.hpp"
 
 #include <algorithm>
+#include <shared_mutex>
 
 namespace weir::detail {
 
@@ -15,6 +16,7 @@ order::order(backend& b, const stream_table& streams, bool trust_handles)
     : backend_(b), streams_(streams), trust_handles_(trust_handles) {}
 
 order::~order() {
+  if (is_abandoned_) return;
   for (backend_event* e : events_) backend_.destroy_event(e);
   for (stream_state* s : streams_.all())
     for (const auto& r : s->events) backend_.destroy_event(r.event);
@@ -93,8 +95,7 @@ result<backend_event*> order::cover(stream_state& s, core::epoch needed, const s
   }
   auto event = take_event();
   if (!event) return event;
-  count(counters_.record);
-  if (auto done = backend_.record(*event, s.handle.load(std::memory_order_acquire)); !done) {
+  if (auto done = record(s, *event); !done) {
     give_event(*event);
     // That somebody else's stream is being captured is no reason for this call to fail.
     if (done.error().code == errc::stream_capturing && &s != caller)
@@ -107,6 +108,23 @@ result<backend_event*> order::cover(stream_state& s, core::epoch needed, const s
   s.covered = std::max(s.covered, closed);
   *upto = closed;
   return *event;
+}
+
+// Both with the handle, if it is still there.
+result<void> order::record(const stream_state& s, backend_event* event) noexcept {
+  const std::shared_lock hold(s.handle_mutex);
+  const stream_handle handle = s.handle.load(std::memory_order_acquire);
+  if (!handle) return error{.code = errc::not_supported, .what = "recording on a stream that was retired"};
+  count(counters_.record);
+  return backend_.record(event, handle);
+}
+
+result<bool> order::is_idle(const stream_state& s) noexcept {
+  const std::shared_lock hold(s.handle_mutex);
+  const stream_handle handle = s.handle.load(std::memory_order_acquire);
+  if (!handle) return false;
+  count(counters_.query);
+  return backend_.is_idle(handle);
 }
 
 result<void> order::cover_all(stream_state& s, const stream_state* caller) noexcept {
@@ -161,8 +179,7 @@ void order::look(stream_state& s, const stream_state* caller, bool will_record) 
     if (may_touch(s, caller)) closed = s.close();
   }
   if (closed) {
-    count(counters_.query);
-    const auto idle = backend_.is_idle(s.handle.load(std::memory_order_acquire));
+    const auto idle = is_idle(s);
     if (idle && *idle) return s.raise_passed(closed);
   } else {
     s.is_asked.store(true, std::memory_order_relaxed);
@@ -196,7 +213,8 @@ result<bool> order::make_wait(stream_state& taker, const core::ticket_set& point
     count(counters_.wait);
     if (auto done = backend_.wait(taker.handle.load(std::memory_order_acquire), *event); !done)
       return std::move(done).error();
-    count(t.stream == 0 ? counters_.waits_fresh : counters_.waits_inserted);
+    // What the reservoir's own stream waits for delays nobody's work.
+    if (taker.index != 0) count(t.stream == 0 ? counters_.waits_fresh : counters_.waits_inserted);
     const std::lock_guard lock(taker.mutex);
     taker.join({t.stream, upto});
   }

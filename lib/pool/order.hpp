@@ -53,6 +53,9 @@ class order {
   // An event behind everything so far, however little was asked: before the handle goes.
   result<void> cover_all(stream_state& s, const stream_state* caller) noexcept;
 
+  // Nothing is called any more, not to destroy the events either.
+  void abandon() noexcept { is_abandoned_ = true; }
+
   bool may_touch(const stream_state&, const stream_state* caller) const noexcept;
   // With the stream's lock: the last of its epochs that somebody can be made to wait for. Of a stream that may not be
   // touched, what an event covers already.
@@ -64,6 +67,8 @@ class order {
   void give_event(backend_event*) noexcept;
   result<backend_event*> cover(stream_state&, core::epoch needed, const stream_state* caller,
                                core::epoch* upto) noexcept;
+  result<void> record(const stream_state&, backend_event*) noexcept;
+  result<bool> is_idle(const stream_state&) noexcept;
   void poll(stream_state&) noexcept;
 
   backend& backend_;
@@ -72,6 +77,7 @@ class order {
   std::mutex events_mutex_;
   std::vector<backend_event*> events_;
   order_counters counters_;
+  bool is_abandoned_ = false;
 };
 
 }  // namespace weir::detail

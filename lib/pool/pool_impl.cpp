@@ -56,7 +56,7 @@ pool_impl::pool_impl(std::unique_ptr<backend> b, pool_options options, std::uint
       backend_(std::move(b)),
       options_(std::move(options)),
       order_(*backend_, streams_, options_.trust_handles),
-      reservoir_(*backend_, options_, streams_, order_, id) {}
+      reservoir_(*backend_, options_, streams_, order_, id, [this](const stream_state* caller) { gather(caller); }) {}
 
 result<std::unique_ptr<pool_impl>> pool_impl::make(std::unique_ptr<backend> b, pool_options options) noexcept {
   if (!b) return error{.code = errc::invalid_argument, .what = "a pool without a backend"};
@@ -76,6 +76,7 @@ result<std::unique_ptr<pool_impl>> pool_impl::make(std::unique_ptr<backend> b, p
 pool_impl::~pool_impl() {
   if (!is_mine()) {
     abandon();
+    (void)backend_.release();  // it is the parent's, and its end would make calls
     return;
   }
   const auto all = streams_.all();
@@ -97,7 +98,10 @@ pool_impl::~pool_impl() {
 }
 
 // In a child after fork, or with the driver gone: forget, and call nothing.
-void pool_impl::abandon() noexcept { reservoir_.abandon(); }
+void pool_impl::abandon() noexcept {
+  order_.abandon();
+  reservoir_.abandon();
+}
 
 bool pool_impl::is_mine() const noexcept { return fork_generation_ == fork_generation.load(std::memory_order_relaxed); }
 

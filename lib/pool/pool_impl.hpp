@@ -77,6 +77,8 @@ class pool_impl {
 
   // allocate.cpp
   result<void*> allocate_unobserved(std::size_t bytes, stream_state&, std::size_t alignment) noexcept;
+  result<void*> direct_unobserved(std::size_t bytes, std::size_t alignment) noexcept;
+  void say_failed(const error&) noexcept;
   result<void*> allocate_from_heap(const heap_request&, stream_state&) noexcept;
   result<void*> heap_miss(const heap_request&, stream_state&) noexcept;
   void* take(const heap_request&, stream_state& home, core::epoch last_max, stream_state& taker,
@@ -85,7 +87,8 @@ class pool_impl {
                    core::region* joining) noexcept;
   void* take_medium(const heap_request&, stream_state& home, core::epoch last_max, core::region* joining) noexcept;
   bool settle(stream_state&, const stream_state* caller) noexcept;
-  std::size_t settle_ready(stream_state&) noexcept;
+  bool settle_known(stream_state&) noexcept;
+  std::size_t settle_locked(stream_state&) noexcept;
   result<bool> settle_waiting(stream_state&) noexcept;
   result<void*> from_others(const heap_request&, stream_state& taker, bool wait) noexcept;
   result<void*> borrow(const heap_request&, stream_state& home, stream_state& taker, bool wait) noexcept;
@@ -108,17 +111,17 @@ class pool_impl {
   // pressure.cpp
   using attempt_again = std::function<result<void*>()>;
   result<void*> under_pressure(std::size_t bytes, const stream_state* caller, const attempt_again&) noexcept;
+  bool has_freed_since(std::size_t bytes) const noexcept;
   void relieve(bool synchronize, const stream_state* caller) noexcept;
   void reclaim_caches() noexcept;
   void reclaim_caches(stream_state&) noexcept;
   memory_report report(std::size_t bytes, unsigned attempts) const noexcept;
-  bool ask_handler(std::size_t bytes, unsigned attempt) noexcept;
+  bool ask_handler(std::size_t bytes, unsigned& asked) noexcept;
 
   // trim.cpp
   void run_policies() noexcept;
   void gather(const stream_state* caller) noexcept;
   bool is_fragmented(double ratio) const noexcept;
-  std::size_t bytes_not_live() const noexcept;
 
   // watch.cpp
   void report_leaks() noexcept;

@@ -18,6 +18,19 @@ void pool_impl::relieve(bool synchronize, const stream_state* caller) noexcept {
   (void)reservoir_.trim_native(0).has_value();
 }
 
+namespace {
+
+constexpr unsigned rounds_max = 8;
+
+}  // namespace
+
+// A relief leaves nothing cached or pending. What is so after it was freed since, by threads that took what we were
+// after: enough of it is worth another round.
+bool pool_impl::has_freed_since(std::size_t bytes) const noexcept {
+  const statistics now = read_statistics();
+  return now.cached + now.pending >= bytes;
+}
+
 // Tries again after each relief there is, and after each time the handler says so. No lock is held in between, so
 // threads under pressure at once share what the others set free.
 result<void*> pool_impl::under_pressure(std::size_t bytes, const stream_state* caller,
@@ -26,12 +39,13 @@ result<void*> pool_impl::under_pressure(std::size_t bytes, const stream_state* c
   unsigned asked = 0;
   for (;;) {
     result<void*> p = static_cast<void*>(nullptr);
-    for (const bool synchronize : {false, true}) {
-      relieve(synchronize, caller);
+    for (unsigned round = 0; round < rounds_max; ++round) {
+      relieve(round > 0, caller);
       p = again();
       if (p || p.error().code != errc::out_of_memory) return p;
+      if (round > 0 && !has_freed_since(bytes)) break;
     }
-    if (ask_handler(bytes, ++asked)) continue;
+    if (ask_handler(bytes, asked)) continue;
     error why = std::move(p).error();
     why.bytes = bytes;
     why.report = std::make_shared<const memory_report>(report(bytes, asked));
@@ -39,10 +53,11 @@ result<void*> pool_impl::under_pressure(std::size_t bytes, const stream_state* c
   }
 }
 
-bool pool_impl::ask_handler(std::size_t bytes, unsigned attempt) noexcept {
+bool pool_impl::ask_handler(std::size_t bytes, unsigned& asked) noexcept {
   if (!options_.on_out_of_memory) return false;
+  ++asked;
   try {
-    return options_.on_out_of_memory(bytes, attempt, report(bytes, attempt));
+    return options_.on_out_of_memory(bytes, asked, report(bytes, asked));
   } catch (...) {
     return false;
   }

@@ -30,7 +30,9 @@ namespace weir::detail {
 
 class reservoir {
  public:
-  reservoir(backend&, const pool_options&, stream_table&, order&, std::uint64_t pool_id);
+  // `gather` brings free blocks together in the heaps; called before the native pool would grow, with growth_ held.
+  reservoir(backend&, const pool_options&, stream_table&, order&, std::uint64_t pool_id,
+            std::function<void(const stream_state* caller)> gather);
   ~reservoir();
 
   // --- big blocks ---
@@ -39,7 +41,7 @@ class reservoir {
   // The same with tickets still to be waited for: claimed, so nobody else gets it. give_back_claim undoes it.
   core::big_block* claim_kept(std::size_t bytes, std::size_t alignment) noexcept;
   void give_back_claim(core::big_block*) noexcept;
-  void publish_claim(core::big_block*, std::size_t alignment, core::life) noexcept;
+  void publish_claim(core::big_block*, std::size_t bytes, std::size_t alignment, core::life) noexcept;
   // Looks at the streams behind kept blocks that would fit, so that take_kept may find more.
   void look_at_fits(std::size_t bytes, const stream_state* caller) noexcept;
   // A live block comes back. False: it was not live.
@@ -66,7 +68,7 @@ class reservoir {
   result<void> trim_native(std::size_t bytes_to_keep) noexcept;
 
   // --- direct ---
-  result<void*> allocate_direct(std::size_t bytes) noexcept;
+  result<void*> allocate_direct(std::size_t bytes, std::size_t alignment) noexcept;
   bool has_direct(const void*) const noexcept;
   // Bytes it had; errc::foreign_pointer.
   result<std::size_t> deallocate_direct(void*) noexcept;
@@ -85,7 +87,7 @@ class reservoir {
     std::uint64_t big_live_count = 0, direct_live_count = 0;
   };
   numbers read() const noexcept;
-  std::size_t kept_pending() const noexcept;  // of kept blocks, with tickets not passed
+  std::size_t kept_pending() const noexcept;  // bytes of kept blocks with tickets not passed
   native_counts calls() const noexcept;
   void walk(const std::function<void(const block_info&)>&) const;
   // While it is held nothing native changes. check() wants it.
@@ -110,7 +112,8 @@ class reservoir {
   void recycle_for(std::size_t bytes, const stream_state* caller) noexcept;
   bool recycle_one_kept(std::size_t missing) noexcept;
   bool recycle_one_region() noexcept;
-  void shrink_kept(const stream_state* caller) noexcept;
+  bool is_keeping_too_much() const noexcept;
+  void shrink_kept() noexcept;
   void look_at_all(const stream_state* caller) noexcept;
   bool free_native(core::extent&, const core::ticket_set&, const stream_state* caller) noexcept;
   void forget(core::extent&) noexcept;
@@ -118,7 +121,7 @@ class reservoir {
   void claim(core::big_block*) noexcept;
   core::big_block* new_big();
   core::region* new_region(std::uint32_t granules);
-  void begin_live(core::big_block&, std::size_t alignment, core::life) noexcept;
+  void begin_live(core::big_block&, std::size_t bytes, std::size_t alignment, core::life) noexcept;
   void tell(native_call, const void*, std::size_t bytes) const noexcept;
   std::size_t missing_bytes(std::size_t bytes) const noexcept;
 
@@ -127,6 +130,7 @@ class reservoir {
   stream_table& streams_;
   order& order_;
   const std::uint64_t pool_id_;
+  const std::function<void(const stream_state*)> gather_;
   std::atomic<std::size_t> bytes_max_;
   const std::size_t native_max_;  // the native pool's own limit, which protects growth while no direct bytes count
 
@@ -136,8 +140,10 @@ class reservoir {
   core::big_cache kept_;
   std::unordered_map<std::uintptr_t, core::extent*> extents_;  // all native ones, by base
   struct direct_block {
-    std::size_t bytes;
+    std::size_t bytes;  // as asked for
     std::uint64_t sequence;
+    void* native;  // where it begins, and bytes it has: more than asked for where that was aligned far
+    std::size_t taken;
   };
   std::unordered_map<std::uintptr_t, direct_block> direct_;
   std::deque<core::big_block> big_store_;

@@ -9,13 +9,12 @@ namespace detail {
 namespace {
 
 std::atomic<std::uint64_t> next_serial{1};
+std::atomic<std::uint64_t> next_thread{1};
 
 }  // namespace
 
 std::uint64_t this_thread() noexcept {
-  static constinit std::atomic<std::uint64_t> last{0};
-  static constinit thread_local std::uint64_t mine = 0;
-  if (mine == 0) mine = last.fetch_add(1, std::memory_order_relaxed) + 1;
+  static thread_local const std::uint64_t mine = next_thread.fetch_add(1, std::memory_order_relaxed);
   return mine;
 }
 

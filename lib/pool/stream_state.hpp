@@ -12,6 +12,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <shared_mutex>
 #include <vector>
 
 #include "cache/thread_table.hpp"
@@ -57,6 +58,10 @@ class stream_state {
   std::atomic<pool_impl*> owner;
   // Null once it must not be touched: retired, or found to be another stream's.
   std::atomic<stream_handle> handle;
+  // Shared by every call of the backend with the handle that another stream's call makes, for as long as that takes;
+  // retire() takes it alone to null the handle. So no call is under way with it when retire() returns and the program
+  // destroys the stream, whose handle may come back at once. Beside the growth lock the only one held over such calls.
+  mutable std::shared_mutex handle_mutex;
   // Somebody holds a token, and with it the promise that the handle is good until retire().
   std::atomic<bool> has_token{false};
   // A taker wanted an event that only a call on this stream may record.
@@ -72,7 +77,7 @@ class stream_state {
   core::heap heap;
   core::epoch current = 1;
   core::epoch covered = 0;  // by an event recorded
-  core::epoch ended = 0;    // of a retired stream: all its work is covered up to here; 0 where that is not known
+  core::epoch end = 0;      // of a retired stream: the epoch of its last work, 0 where no event is behind that
   struct recorded {
     core::epoch upto;
     backend_event* event;
@@ -85,9 +90,9 @@ class stream_state {
 
   // All with the lock held.
   core::ticket now() const noexcept { return {index, current}; }
+  // After all that was put on it so far, by a program that puts nothing on it once it is retired.
+  core::ticket last_use() const noexcept { return {index, end ? end : current}; }
   core::epoch close() noexcept { return current++; }
-  // After all its work so far: a retired stream gets no more.
-  core::ticket last_work() const noexcept { return {index, ended ? ended : current}; }
   void join(core::ticket) noexcept;
   bool has_joined(core::ticket) const noexcept;
 

@@ -50,6 +50,7 @@ result<stream_state*> pool_impl::resolve(const weir::stream& token) const noexce
 }
 
 result<stream_state*> pool_impl::resolve(raw_stream raw) noexcept {
+  if (!is_mine()) return error{.code = errc::forked};
   const stream_handle handle = raw.handle();
   if (options_.trust_handles && handle != per_thread_stream()) {
     if (stream_state* known = streams_.by_handle(handle)) return known;
@@ -61,11 +62,13 @@ result<stream_state*> pool_impl::resolve(raw_stream raw) noexcept {
       return error{.code = errc::stream_retired};
     }
   }
-  if (!is_mine()) return error{.code = errc::forked};
   auto identity = backend_->examine(handle);
   if (!identity) return std::move(identity).error();
   if (identity->device != device()) return error{.code = errc::wrong_device};
-  return &streams_.add(handle, *identity, this);
+  stream_state& s = streams_.add(handle, *identity, this);
+  // Its handle was forgotten when it was retired, so only its id tells.
+  if (s.owner.load(std::memory_order_acquire) != this) return error{.code = errc::stream_retired};
+  return &s;
 }
 
 result<weir::stream> pool_impl::token(raw_stream raw) noexcept {
@@ -78,16 +81,20 @@ result<weir::stream> pool_impl::token(raw_stream raw) noexcept {
 // From here on nobody may touch the handle, so one event is put behind all that was freed. Where that fails, the
 // memory waits for a device synchronisation.
 result<void> pool_impl::retire(stream_state& s) noexcept {
+  if (!is_mine()) return error{.code = errc::forked};
   reclaim_caches(s);
   auto covered = order_.cover_all(s, &s);
   if (covered) {
     const std::lock_guard lock(s.mutex);
-    s.ended = s.covered;
+    s.end = s.covered;
   }
   s.owner.store(nullptr, std::memory_order_release);
   reclaim_caches(s);  // what a call in between brought back
   streams_.forget_handle(s);
-  s.handle.store(nullptr, std::memory_order_release);
+  {
+    const std::lock_guard alone(s.handle_mutex);
+    s.handle.store(nullptr, std::memory_order_release);
+  }
   if (!covered && covered.error().code == errc::not_supported) return {};
   return covered;
 }

@@ -24,26 +24,21 @@ result<trim_report> pool_impl::trim(std::size_t bytes_to_keep) noexcept {
     (void)reservoir_.release_free(false, nullptr);
     // What was freed and not observed complete counts as outstanding for the driver: our own stream's frees too.
     order_.synchronize(streams_.at(0), &streams_.at(0));
-    if (auto done = reservoir_.trim_native(bytes_to_keep); !done) return std::move(done).error();
+    // The driver keeps at least what it is told; we promise at most.
+    const std::size_t whole = base::round_down(bytes_to_keep, backend_->capabilities().chunk_bytes);
+    if (auto done = reservoir_.trim_native(whole); !done) return std::move(done).error();
   }
   const auto after = reservoir_.read();
-  r.reserved_after = after.reserved;
-  r.kept_pending = std::min(after.held, after.big_kept + bytes_not_live());
-  r.kept_partial = after.reserved - std::min(after.reserved, after.held);
-  r.kept_live = after.held - r.kept_pending;
-  return r;
-}
-
-// In heaps: regions with nothing live in them, which a trim would have given back, and blocks come home too early.
-std::size_t pool_impl::bytes_not_live() const noexcept {
-  std::size_t bytes = 0;
-  for (stream_state* s : streams_.all()) {
+  // Of an empty region that is still here, some part was freed behind work not seen complete.
+  r.kept_pending = read_statistics().pending;
+  for (const stream_state* s : streams_.all()) {
     const std::lock_guard lock(s->mutex);
-    bytes += s->heap.bytes_pending();
-    for (const core::region* r = s->heap.regions().front(); r; r = r->next)
-      if (r->is_empty()) bytes += r->bytes;
+    r.kept_pending += s->heap.bytes_empty();
   }
-  return bytes;
+  r.reserved_after = after.reserved;
+  r.kept_partial = after.reserved - std::min(after.reserved, after.held);
+  r.kept_live = after.held - std::min(after.held, r.kept_pending);
+  return r;
 }
 
 result<trim_report> pool_impl::trim_by_policy() noexcept {

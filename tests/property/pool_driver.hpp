@@ -98,7 +98,8 @@ class pool_driver {
     unsigned number = 0;  // never comes back
     stream_handle handle = nullptr;
     weir::stream token{};
-    bool is_special = false;  // never dies
+    bool is_special = false;   // never dies
+    bool is_blocking = false;  // with the legacy stream, which then may not be used while this one is captured
     bool is_capturing = false;
   };
 

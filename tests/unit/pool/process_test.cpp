@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A pool belongs to the process that made it: what a child gets after fork, and what happens at exit.
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <optional>
+
+#include "scene.hpp"
+
+namespace weir::test {
+namespace {
+
+constexpr std::size_t small = 3000, medium = 3 * MiB, big = 64 * MiB;
+
+// Runs in a child, which leaves with what it answers; -1 where it died otherwise.
+int in_child(const std::function<int()>& act) {
+  const pid_t child = fork();
+  if (child == 0) _exit(act());
+  int status = 0;
+  if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status)) return -1;
+  return WEXITSTATUS(status);
+}
+
+bool is_forked(const auto& answer) { return !answer && answer.error().code == errc::forked; }
+
+TEST_CASE("fork: in the child every call answers so: hits, heap hits, misses, frees") {
+  scene s;
+  const weir::stream stream = s.make_stream();
+  const raw_stream raw = stream.handle();
+  void* blocks[] = {s.get(small, stream), s.get(medium, stream), s.get(big, stream)};
+  for (const std::size_t bytes : {small, medium, big}) s.put(s.get(bytes, stream), bytes, stream);
+  void* direct = s.pool.allocate_direct(small);
+  const int wrong_at = in_child([&] {
+    int step = 0;
+    for (const std::size_t bytes : {small, medium, big, 4 * big}) {
+      if (++step; !is_forked(s.pool.try_allocate(bytes, stream))) return step;
+      if (++step; !is_forked(s.pool.try_allocate(bytes, raw))) return step;
+    }
+    for (void* p : blocks) {
+      if (++step; !is_forked(s.pool.try_deallocate(p, stream))) return step;
+      if (++step; !is_forked(s.pool.record_use(p, stream))) return step;
+    }
+    if (++step; !is_forked(s.pool.try_allocate_direct(small))) return step;
+    if (++step; !is_forked(s.pool.try_deallocate_direct(direct))) return step;
+    if (++step; !is_forked(s.pool.try_deallocate(direct, stream))) return step;
+    if (++step; !is_forked(s.pool.stream(raw))) return step;
+    if (++step; !is_forked(s.pool.retire(stream))) return step;
+    if (++step; !is_forked(s.pool.trim(0))) return step;
+    if (++step; !is_forked(s.pool.trim())) return step;
+    if (++step; !is_forked(s.pool.defragment())) return step;
+    if (++step; !is_forked(s.pool.set_bytes_max(GiB))) return step;
+    return 0;
+  });
+  CHECK(wrong_at == 0);
+  const std::size_t bytes[] = {small, medium, big};
+  for (int i = 0; i < 3; ++i) s.put(blocks[i], bytes[i], stream);
+  s.pool.deallocate_direct(direct);
+  CHECK(s.pool.statistics().allocated == 0);
+}
+
+TEST_CASE("fork: the child makes no native call, not when the pool ends there either") {
+  auto device = sim::device::make();
+  auto pool = std::make_unique<weir::pool>(pool::make(device->make_backend()));
+  const weir::stream a = must(pool->stream(device->create_stream()));
+  const weir::stream b = must(pool->stream(device->create_stream()));
+  void* p = pool->allocate(big, a);
+  device->launch(a.handle(), long_ns, {{p, big}});
+  pool->deallocate(p, a);
+  pool->deallocate(pool->allocate(small, b), b);
+  must(pool->retire(b));  // an event is there
+  const int wrong = in_child([&] {
+    const std::uint64_t time = device->now_ns();
+    (void)pool->try_allocate(small, a).has_value();
+    pool.reset();
+    return device->now_ns() == time ? 0 : 1;
+  });
+  CHECK(wrong == 0);
+}
+
+TEST_CASE("fork: a pool made in the child works there") {
+  scene s;
+  const weir::stream stream = s.make_stream();
+  s.put(s.get(small, stream), small, stream);
+  const int wrong = in_child([&] {
+    const auto device = sim::device::make();
+    weir::pool mine = pool::make(device->make_backend());
+    const auto on = mine.stream(device->create_stream());
+    for (const std::size_t bytes : {small, medium, big}) {
+      const auto p = on ? mine.try_allocate(bytes, *on) : result<void*>(error{});
+      if (!p || !mine.try_deallocate(*p, bytes, *on)) return 1;
+    }
+    return mine.statistics().allocated == 0 ? 0 : 2;
+  });
+  CHECK(wrong == 0);
+  s.put(s.get(small, stream), small, stream);
+}
+
+std::optional<weir::pool> static_pool;
+weir::stream static_stream;
+
+// In a child of its own, since it ends the process. The pool is destroyed with other statics, blocks cached and live.
+TEST_CASE("exit: a static pool with live and cached blocks ends quietly") {
+  std::fflush(nullptr);  // or the child says it again
+  const pid_t child = fork();
+  if (child == 0) {
+    const auto device = sim::device::make();
+    static_pool.emplace(pool::make(device->make_backend()));
+    static_stream = *static_pool->stream(device->create_stream());
+    for (const std::size_t bytes : {small, medium, big}) {
+      (void)static_pool->allocate(bytes, static_stream);
+      static_pool->deallocate(static_pool->allocate(bytes, static_stream), static_stream);
+    }
+    std::exit(7);
+  }
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  REQUIRE(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 7);
+}
+
+}  // namespace
+}  // namespace weir::test

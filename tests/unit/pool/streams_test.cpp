@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Who a stream is: tokens, raw handles, handles that come back, the default streams, retiring.
+#include <array>
+#include <thread>
+
+#include "scene.hpp"
+
+namespace weir::test {
+namespace {
+
+constexpr std::size_t small = 3000, medium = 12 * MiB, big = 64 * MiB;
+
+TEST_CASE("tokens: the same stream gives the same token, and each its handle and id") {
+  scene s;
+  const stream_handle handle = s.device->create_stream();
+  const weir::stream a = must(s.pool.stream(handle));
+  CHECK(a == must(s.pool.stream(handle)));
+  CHECK(a != s.make_stream());
+  CHECK(a.handle() == handle);
+  CHECK(a.id() == must(s.pool.backend().identify(handle)));
+}
+
+TEST_CASE("tokens: calls with one ask nobody who the stream is") {
+  scene s;
+  const weir::stream stream = s.make_stream();
+  s.put(s.get(small, stream), small, stream);
+  const auto before = s.device->calls().identify;
+  for (int i = 0; i < 10; ++i) s.put(s.get(small, stream), small, stream);
+  CHECK(s.device->calls().identify == before);
+}
+
+TEST_CASE("raw handles: verified at every call, unless trusted") {
+  for (const bool trust : {false, true}) {
+    scene s({.trust_handles = trust});
+    const raw_stream handle = s.device->create_stream();
+    s.pool.deallocate(s.pool.allocate(small, handle), handle);
+    const auto before = s.device->calls().identify;
+    for (int i = 0; i < 10; ++i) s.pool.deallocate(s.pool.allocate(small, handle), small, handle);
+    CHECK(s.device->calls().identify == before + (trust ? 0 : 20));
+  }
+}
+
+TEST_CASE("raw handles: they and the token are one stream") {
+  scene s;
+  const weir::stream token = s.make_stream();
+  const raw_stream raw = token.handle();
+  for (const std::size_t bytes : {small, medium, big}) {
+    void* p = s.pool.allocate(bytes, raw);
+    s.put(p, bytes, token);
+    CHECK(s.pool.allocate(bytes, raw) == p);
+    s.pool.deallocate(p, bytes, raw);
+  }
+  CHECK(s.pool.statistics().streams.size() == 1);
+}
+
+TEST_CASE("retire: what the stream freed behind running work is others' once that has passed, without a wait") {
+  for (const std::size_t bytes : {small, medium, big}) {
+    INFO(bytes);
+    scene s;
+    const stream_handle handle = s.device->create_stream();
+    const weir::stream a = must(s.pool.stream(handle)), b = s.make_stream(), c = s.make_stream();
+    void* p = s.get(bytes, a);
+    s.busy(a);
+    s.put(p, bytes, a);
+    must(s.pool.retire(a));
+    s.device->destroy_stream(handle);
+    void* q = s.get(bytes, b);
+    CHECK_FALSE(overlap(p, bytes, q, bytes));
+    const std::size_t held = s.pool.statistics().held;
+    s.device->advance(2 * long_ns);
+    s.get(bytes, c);
+    CHECK(s.pool.statistics().held == held);
+    CHECK(s.pool.statistics().native.synchronize == 0);
+  }
+}
+
+TEST_CASE("retire: it empties every thread's cache for the stream") {
+  scene s;
+  const weir::stream a = s.make_stream();
+  std::thread([&] {
+    s.pool.deallocate(s.pool.allocate(small, a), a);
+    s.pool.deallocate(s.pool.allocate(40 * KiB, a), a);
+  }).join();
+  s.pool.deallocate(s.pool.allocate(small, a), a);
+  must(s.pool.retire(a));
+  CHECK(s.pool.statistics().cached == 0);
+  CHECK(s.pool.statistics().streams.front().retired);
+}
+
+TEST_CASE("retire: blocks still live stay valid and are freed on other streams") {
+  for (const std::size_t bytes : {small, medium, big}) {
+    scene s;
+    const stream_handle handle = s.device->create_stream();
+    const weir::stream a = must(s.pool.stream(handle)), b = s.make_stream();
+    void* p = s.get(bytes, a);
+    s.order(a, b);
+    must(s.pool.retire(a));
+    s.device->destroy_stream(handle);
+    s.put(p, bytes, b);
+    CHECK(s.pool.statistics().allocated == 0);
+    s.device->synchronize();
+    must(s.pool.trim(0));
+    CHECK(s.pool.statistics().reserved == 0);
+  }
+}
+
+TEST_CASE("retire: a use announced on the stream is honoured after it has gone") {
+  scene s;
+  const stream_handle handle = s.device->create_stream();
+  const weir::stream a = s.make_stream(), b = must(s.pool.stream(handle));
+  void* p = s.get(big, a);
+  s.order(a, b);
+  must(s.pool.record_use(p, b));
+  s.read(p, big, b, long_ns);
+  must(s.pool.retire(b));
+  s.device->destroy_stream(handle);
+  must(s.pool.try_deallocate(p, a));
+  CHECK(s.get(big, a) != p);
+  s.device->advance(2 * long_ns);
+  CHECK(s.get(big, a) == p);
+  CHECK(s.pool.statistics().native.synchronize == 0);
+}
+
+TEST_CASE("handle reuse: a new stream under an old handle is not taken for the old one") {
+  for (const std::size_t bytes : {small, medium, big}) {
+    INFO(bytes);
+    scene s;
+    const stream_handle handle = s.device->create_stream();
+    void* p = s.pool.allocate(bytes, raw_stream(handle));
+    s.device->launch(handle, long_ns, {{p, bytes}});
+    s.pool.deallocate(p, raw_stream(handle));
+    s.device->destroy_stream(handle);
+    REQUIRE(s.device->create_stream() == handle);
+    void* q = s.pool.allocate(bytes, raw_stream(handle));
+    CHECK_FALSE(overlap(p, bytes, q, bytes));
+    s.device->launch(handle, 1000, {{q, bytes}});
+    CHECK(s.pool.statistics().streams.size() == 2);
+    CHECK(s.pool.statistics().streams.front().retired);
+    s.pool.deallocate(q, raw_stream(handle));
+  }
+}
+
+TEST_CASE("handle reuse: a token of the stream that was is refused once the new one has been seen") {
+  scene s;
+  const stream_handle handle = s.device->create_stream();
+  const weir::stream old = must(s.pool.stream(handle));
+  s.device->destroy_stream(handle);
+  REQUIRE(s.device->create_stream() == handle);
+  const weir::stream fresh = must(s.pool.stream(handle));
+  CHECK(fresh != old);
+  CHECK(fresh.id() != old.id());
+  CHECK(why(s.pool.try_allocate(small, old)) == errc::stream_retired);
+  s.put(s.get(small, fresh), small, fresh);
+}
+
+TEST_CASE("handle reuse: what the lost stream freed comes back when memory is needed") {
+  scene s({.bytes_max = 128 * MiB});
+  for (int i = 0; i < 20; ++i) {
+    const stream_handle handle = s.device->create_stream();
+    for (const std::size_t bytes : {small, medium, big}) {
+      void* p = s.pool.allocate(bytes, raw_stream(handle));
+      s.device->launch(handle, long_ns, {{p, bytes}});
+      s.pool.deallocate(p, raw_stream(handle));
+    }
+    s.device->destroy_stream(handle);
+  }
+  CHECK(s.pool.statistics().allocated == 0);
+}
+
+TEST_CASE("legacy default stream: null means it, and other streams' memory goes to it in order") {
+  scene s;
+  const raw_stream by_null(nullptr);
+  CHECK(by_null.handle() == legacy_stream());
+  const weir::stream a = s.make_stream();
+  for (const std::size_t bytes : {small, medium, big}) {
+    void* p = s.get(bytes, a);
+    s.busy(a);
+    s.put(p, bytes, a);
+    void* q = s.pool.allocate(bytes, by_null);
+    CHECK_FALSE(overlap(p, bytes, q, bytes));
+    s.device->launch(legacy_stream(), long_ns, {{q, bytes}});
+    s.pool.deallocate(q, bytes, by_null);
+    void* r = s.get(bytes, a);
+    CHECK_FALSE(overlap(q, bytes, r, bytes));
+    s.put(r, bytes, a);
+    s.device->synchronize();
+  }
+  CHECK(s.pool.statistics().streams.size() == 2);
+}
+
+raw_stream per_thread() { return raw_stream(nullptr, detail::per_thread_by_default{}); }
+
+TEST_CASE("per-thread default stream: another stream in each thread") {
+  scene s;
+  REQUIRE(per_thread().handle() == per_thread_stream());
+  for (const std::size_t bytes : {small, medium, big}) {
+    INFO(bytes);
+    void* p = nullptr;
+    std::thread([&] {
+      p = s.pool.allocate(bytes, per_thread());
+      s.device->launch(per_thread_stream(), long_ns, {{p, bytes}});
+      s.pool.deallocate(p, bytes, per_thread());
+    }).join();
+    void* q = s.pool.allocate(bytes, per_thread());
+    CHECK_FALSE(overlap(p, bytes, q, bytes));
+    s.device->launch(per_thread_stream(), 1000, {{q, bytes}});
+    s.pool.deallocate(q, bytes, per_thread());
+  }
+  CHECK(s.pool.statistics().streams.size() == 4);
+}
+
+TEST_CASE("per-thread default stream: what dead threads left is had under pressure") {
+  scene s({.bytes_max = 256 * MiB});
+  bool failed = false;
+  for (int i = 0; i < 20; ++i)
+    std::thread([&] {
+      for (const std::size_t bytes : {small, medium, big}) {
+        const auto p = s.pool.try_allocate(bytes, per_thread());
+        if (!p) return void(failed = true);
+        s.device->launch(per_thread_stream(), long_ns, {{*p, bytes}});
+        s.pool.deallocate(*p, per_thread());
+      }
+    }).join();
+  CHECK_FALSE(failed);
+  CHECK(s.pool.statistics().allocated == 0);
+}
+
+TEST_CASE("per-thread default stream: a token works in its own thread") {
+  scene s;
+  const weir::stream mine = must(s.pool.stream(per_thread()));
+  s.put(s.get(medium, mine), medium, mine);
+  must(s.pool.retire(mine));
+}
+
+TEST_CASE("capture: with guard_capture a capturing stream is refused by name, and served afterwards") {
+  scene s({.guard_capture = true});
+  const weir::stream stream = s.make_stream();
+  void* p = s.get(small, stream);
+  s.device->set_capturing(stream.handle(), true);
+  for (const std::size_t bytes : {small, medium, big})
+    CHECK(why(s.pool.try_allocate(bytes, stream)) == errc::stream_capturing);
+  s.device->set_capturing(stream.handle(), false);
+  s.put(s.get(small, stream), small, stream);
+  s.put(p, small, stream);
+}
+
+}  // namespace
+}  // namespace weir::test
