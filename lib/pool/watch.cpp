@@ -27,8 +27,8 @@ small_numbers small_of(const stream_state& s) {
   return n;
 }
 
-// Read before allocations are: a block that another thread frees in between was counted as allocated, then, and never
-// fewer than none are live.
+// Read before allocations are, and before the list of their streams: a block that another thread frees in between was
+// counted as allocated, then, and never fewer than none are live.
 std::array<std::uint64_t, core::class_count> deallocations_of(const std::vector<stream_state*>& streams) {
   std::array<std::uint64_t, core::class_count> all{};
   for (const stream_state* s : streams) {
@@ -53,13 +53,12 @@ void add(std::array<std::uint64_t, core::class_count>& to, const std::array<std:
 statistics pool_impl::read_statistics() const {
   statistics out;
   small_numbers small;
-  const auto streams = streams_.all();
-  small.counters.deallocations = deallocations_of(streams);
+  small.counters.deallocations = deallocations_of(streams_.all());
   const std::uint64_t others_deallocated =
       medium_deallocations_.load(std::memory_order_acquire) + big_deallocations_.load(std::memory_order_acquire) +
       direct_deallocations_.load(std::memory_order_acquire);
   const std::uint64_t medium_deallocated = medium_deallocations_.load(std::memory_order_acquire);
-  for (const stream_state* s : streams) {
+  for (const stream_state* s : streams_.all()) {
     const small_numbers n = small_of(*s);
     add(small.counters.allocations, n.counters.allocations);
     add(small.held, n.held);
@@ -126,9 +125,8 @@ statistics pool_impl::read_statistics() const {
 // Where something native was needed, live bytes may be at a peak.
 void pool_impl::sample_peak() noexcept {
   std::size_t live = medium_live_.load(std::memory_order_relaxed);
-  const auto streams = streams_.all();
-  const std::size_t deallocated = bytes_of(deallocations_of(streams));
-  for (const stream_state* s : streams) live += bytes_of(small_of(*s).counters.allocations);
+  const std::size_t deallocated = bytes_of(deallocations_of(streams_.all()));
+  for (const stream_state* s : streams_.all()) live += bytes_of(small_of(*s).counters.allocations);
   live -= deallocated;
   const reservoir::numbers native = reservoir_.read();
   live += native.big_live + native.direct;
