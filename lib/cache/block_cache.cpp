@@ -21,6 +21,12 @@ unsigned block_cache::capacity(core::size_class index) const noexcept {
   return static_cast<unsigned>(std::clamp<std::size_t>(bytes / core::class_bytes(index), 1, magazine_blocks_max));
 }
 
+unsigned block_cache::refill_count(core::size_class index) const noexcept {
+  const std::lock_guard lock(mutex_);
+  const std::size_t room = (bytes_max_ - std::min(bytes_, bytes_max_)) / core::class_bytes(index);
+  return static_cast<unsigned>(std::min<std::size_t>((capacity(index) + 1) / 2, 1 + room));
+}
+
 unsigned block_cache::give(core::size_class index, core::block b, core::block* overflow) {
   static_assert(overflow_max == (magazine_blocks_max + 1 + 1) / 2);
   const std::lock_guard lock(mutex_);

@@ -62,8 +62,8 @@ class block_cache {
   // Everything in here, to `out`; the cache is empty afterwards.
   void empty(std::vector<core::block>& out);
 
-  // How many blocks of a class a refill brings, and a magazine keeps.
-  unsigned refill_count(core::size_class index) const noexcept { return (capacity(index) + 1) / 2; }
+  // How many blocks of a class a refill brings: one to hand out, and what fits besides; and a magazine keeps.
+  unsigned refill_count(core::size_class index) const noexcept;
   unsigned capacity(core::size_class index) const noexcept;
 
   std::size_t bytes() const noexcept;

@@ -23,6 +23,12 @@ page_map::entry* page_map::entry_of(std::uintptr_t page) noexcept {
   return l ? &l->entries[page & (leaf_count - 1)] : nullptr;
 }
 
+std::uint64_t page_map::tagged(const core::extent& e, std::uintptr_t page) noexcept {
+  const std::uintptr_t begin = page << page_bits;
+  const std::uint64_t units = e.base > begin ? (e.base - begin) / begin_unit : 0;
+  return units << begin_shift | reinterpret_cast<std::uintptr_t>(&e);
+}
+
 bool page_map::set(core::extent& e) noexcept {
   const std::uintptr_t first = e.base >> page_bits;
   const std::uintptr_t last = (e.base + e.bytes - 1) >> page_bits;
@@ -33,7 +39,10 @@ bool page_map::set(core::extent& e) noexcept {
       return false;
     }
     const bool has_last_byte = e.base + e.bytes >= (page + 1) << page_bits;
-    (has_last_byte ? here->with_last : here->with_first).store(&e, std::memory_order_relaxed);
+    if (has_last_byte)
+      here->with_last.store(tagged(e, page), std::memory_order_relaxed);
+    else
+      here->with_first.store(&e, std::memory_order_relaxed);
   }
   return true;
 }
@@ -43,8 +52,10 @@ void page_map::clear(const core::extent& e) noexcept {
   for (std::uintptr_t page = e.base >> page_bits; page <= last; ++page) {
     entry* here = entry_of(page);
     if (!here) continue;
-    for (auto* which : {&here->with_last, &here->with_first})
-      if (which->load(std::memory_order_relaxed) == &e) which->store(nullptr, std::memory_order_relaxed);
+    if (here->with_last.load(std::memory_order_relaxed) == tagged(e, page))
+      here->with_last.store(0, std::memory_order_relaxed);
+    if (here->with_first.load(std::memory_order_relaxed) == &e)
+      here->with_first.store(nullptr, std::memory_order_relaxed);
   }
 }
 

@@ -3,7 +3,8 @@
 // Which native allocation an address is in, for all pools of the process: a radix map over pages of 2 MiB.
 //
 // Native allocations are packed at 512 bytes, so a page may hold the tail of one and the head of the next. None is
-// smaller than a page: so two at most, one with the page's last byte, one with its first, and each has its place.
+// smaller than a page: so two at most, one with the page's last byte, one with its first, and each has its place. Where
+// the one begins is kept with it and not asked of it: while an address of the other is looked up, it may become another.
 //
 // find() takes no lock and two loads. set() and clear() are the owner's, who alone holds the addresses; the leaves are
 // made once and never go away.
@@ -32,9 +33,9 @@ class page_map {
     if (!l) [[unlikely]]
       return nullptr;
     const entry& e = l->entries[page & (leaf_count - 1)];
-    core::extent* const with_last = e.with_last.load(std::memory_order_relaxed);
-    if (with_last && address >= with_last->base) [[likely]]
-      return with_last;
+    const std::uint64_t with_last = e.with_last.load(std::memory_order_relaxed);
+    if (with_last && (address & (page_bytes - 1)) / begin_unit >= with_last >> begin_shift) [[likely]]
+      return reinterpret_cast<core::extent*>(with_last & ((std::uint64_t{1} << begin_shift) - 1));
     return e.with_first.load(std::memory_order_relaxed);
   }
 
@@ -46,10 +47,16 @@ class page_map {
   static constexpr unsigned leaf_bits = 14;
   static constexpr unsigned root_bits = address_bits - page_bits - leaf_bits;
   static constexpr std::size_t leaf_count = std::size_t{1} << leaf_bits;
+  // Pointers of x86-64 have 47 bits; above them is where in the page the extent begins, in units that divide every
+  // native address.
+  static constexpr unsigned begin_shift = 48;
+  static constexpr std::size_t begin_unit = 256;
+  static_assert(page_bytes / begin_unit <= std::size_t{1} << (64 - begin_shift));
   struct entry {
-    std::atomic<core::extent*> with_last;   // has the page's last byte
+    std::atomic<std::uint64_t> with_last;   // has the page's last byte
     std::atomic<core::extent*> with_first;  // has its first byte, and not its last
   };
+  static std::uint64_t tagged(const core::extent&, std::uintptr_t page) noexcept;
   struct leaf {
     entry entries[leaf_count];
   };

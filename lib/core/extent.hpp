@@ -35,7 +35,7 @@ inline constexpr life life_free = 0;     // in a heap
 inline constexpr life life_cached = 1;   // in a thread's cache
 inline constexpr life life_live = 2;     // the user's, and further
 inline constexpr life life_used = 4;     //   uses on other streams were announced
-inline constexpr life life_aligned = 8;  //   more than 256 bytes of alignment was asked for: its size says less
+inline constexpr life life_aligned = 8;  //   larger than its size says: for more than 256 bytes of alignment, or in need
 constexpr bool is_live(life state) noexcept { return (state & life_live) != 0; }
 
 struct region;

@@ -22,9 +22,8 @@ constexpr std::uint32_t slab_granules(size_class index) noexcept {
   return static_cast<std::uint32_t>(base::divide_up(blocks * bytes, granule_bytes));
 }
 
-constexpr unsigned slab_blocks(size_class index) noexcept {
-  return static_cast<unsigned>(
-      std::min<std::size_t>(slab_granules(index) * granule_bytes / class_bytes(index), slab_blocks_max));
+constexpr unsigned slab_blocks(size_class index, std::uint32_t granules) noexcept {
+  return static_cast<unsigned>(std::min<std::size_t>(granules * granule_bytes / class_bytes(index), slab_blocks_max));
 }
 
 }  // namespace
@@ -119,11 +118,17 @@ void heap::give_range(range* r, epoch last) noexcept {
 
 // --- slabs --------------------------------------------------------------------------------------------------------
 
-range* heap::new_slab(size_class index, epoch last_max) noexcept {
-  range* r = take_range(slab_granules(index) * granule_bytes, 1, last_max);
+range* heap::new_slab(size_class index, epoch last_max, bool tight) noexcept {
+  const auto least = static_cast<std::uint32_t>(base::divide_up(class_bytes(index), granule_bytes));
+  std::uint32_t granules = slab_granules(index);
+  range* r = take_range(granules * granule_bytes, 1, last_max);
+  while (!r && tight && granules > least) {
+    granules = std::max(granules / 2, least);
+    r = take_range(granules * granule_bytes, 1, last_max);
+  }
   if (!r) return nullptr;
   r->index = index;
-  r->block_count = static_cast<std::uint8_t>(slab_blocks(index));
+  r->block_count = static_cast<std::uint8_t>(slab_blocks(index, granules));
   r->free_bits = bits_of(r->block_count);
   for (auto& state : r->states) state.store(life_free, std::memory_order_relaxed);
   r->kind.store(range_kind::slab, std::memory_order_relaxed);
@@ -139,13 +144,13 @@ void heap::dissolve(range* slab) noexcept {
   give_range(slab, slab->last);
 }
 
-unsigned heap::take_blocks(size_class index, block* out, unsigned count, epoch last_max) noexcept {
+unsigned heap::take_blocks(size_class index, block* out, unsigned count, epoch last_max, bool tight) noexcept {
   unsigned taken = 0;
   range* slab = slabs_[index].front();
   while (taken < count) {
     if (!slab) {
       if (taken) break;  // one new slab at a time, and only for someone who would go away with nothing
-      slab = new_slab(index, last_max);
+      slab = new_slab(index, last_max, tight);
       if (!slab) break;
     }
     range* next = slab->next;
@@ -222,18 +227,19 @@ std::size_t heap::bytes_empty() const noexcept {
   return bytes;
 }
 
-region* heap::remove_empty(epoch last_max) noexcept {
-  if (!empty_count_) return nullptr;
+heap::emptied heap::remove_empty(epoch last_max) noexcept {
+  if (!empty_count_) return {};
   for (region* r = regions_.front(); r; r = r->next) {
     if (!r->is_empty() || last_of(*r) > last_max) continue;
+    const epoch last = last_of(*r);
     range* whole = r->table[0].load(std::memory_order_relaxed);
     remove_free(whole);
     store_.give(whole);
     regions_.remove(r);
     held_ -= r->granules * granule_bytes;
-    return r;
+    return {r, last};
   }
-  return nullptr;
+  return {};
 }
 
 // --- check --------------------------------------------------------------------------------------------------------

@@ -39,8 +39,9 @@ class heap {
   heap(const heap&) = delete;
   heap& operator=(const heap&) = delete;
 
-  // Up to `count` blocks of a class, from slabs that have some, then from one new slab. Their state stays free.
-  unsigned take_blocks(size_class, block* out, unsigned count, epoch last_max = epoch_any) noexcept;
+  // Up to `count` blocks of a class, from slabs that have some, then from one new slab. Their state stays free. Where
+  // there is no room for a usual slab, `tight` makes one of what fits, down to one block.
+  unsigned take_blocks(size_class, block* out, unsigned count, epoch last_max = epoch_any, bool tight = false) noexcept;
   // Precondition: the block was taken from this heap. `last` is this stream's epoch.
   void give_block(range* slab, unsigned block, epoch last) noexcept;
 
@@ -62,8 +63,12 @@ class heap {
 
   // A region, wholly free, from now on this heap's. Its parts count as last used in `last`.
   void add_region(region*, epoch last) noexcept;
-  // A wholly free region, last used at or before `last_max`; it leaves the heap. Null: there is none.
-  region* remove_empty(epoch last_max) noexcept;
+  // A wholly free region, last used at or before `last_max`, and when that was; it leaves the heap. Null: there is none.
+  struct emptied {
+    region* where = nullptr;
+    epoch last = 0;
+  };
+  emptied remove_empty(epoch last_max) noexcept;
   // The epoch a wholly free region was last used in. Precondition: it is wholly free and of this heap.
   static epoch last_of(const region&) noexcept;
 
@@ -88,7 +93,7 @@ class heap {
     ticket_set tickets;
   };
 
-  range* new_slab(size_class, epoch last_max) noexcept;
+  range* new_slab(size_class, epoch last_max, bool tight) noexcept;
   void dissolve(range* slab) noexcept;
   void insert_free(range*) noexcept;
   void remove_free(range*) noexcept;

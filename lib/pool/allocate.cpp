@@ -54,7 +54,7 @@ result<void*> pool_impl::allocate_unobserved(std::size_t bytes, stream_state& s,
     const size_class index = core::class_of(padded);
     if (cache::block_cache* cache = cache_for(s))
       if (void* p = cache->take(index, state)) return p;
-    return allocate_from_heap({.is_small = true, .index = index, .bytes = padded, .alignment = 1, .state = state}, s);
+    return allocate_from_heap({.is_small = true, .index = index, .bytes = padded, .alignment = alignment, .state = state}, s);
   }
   if (bytes <= core::medium_bytes_max && alignment <= core::medium_bytes_max)
     return allocate_from_heap({.is_small = false, .bytes = bytes, .alignment = alignment, .state = state}, s);
@@ -81,7 +81,13 @@ result<void*> pool_impl::allocate_from_heap(const heap_request& r, stream_state&
     return p;
   }
   auto p = heap_miss(r, s);
-  if (!p && p.error().code == errc::out_of_memory) p = under_pressure(r.bytes, s, [&] { return heap_miss(r, s); });
+  if (!p && p.error().code == errc::out_of_memory) {
+    heap_request again = r;
+    p = under_pressure(r.bytes, &s, [&, round = 0]() mutable {
+      again.is_desperate = ++round > 1;
+      return heap_miss(again, s);
+    });
+  }
   order_.answer(s);
   run_policies();
   return p;
@@ -101,48 +107,62 @@ result<void*> pool_impl::heap_miss(const heap_request& r, stream_state& s) noexc
   auto fresh = grow(r, s);
   if (fresh || fresh.error().code != errc::out_of_memory) return fresh;
   if (auto waited = settle_waiting(s); !waited) return std::move(waited).error();
-  if (void* p = take(r, s, core::epoch_any, s)) {
+  heap_request tight = r;
+  tight.is_tight = true;
+  if (void* p = take(tight, s, core::epoch_any, s)) {
     count(served_heap_);
     return p;
   }
   if (options_.order.other_streams_wait) {
-    auto p = from_others(r, s, true);
+    auto p = from_others(tight, s, true);
     if (!p || *p) return p;
   }
   return fresh;
 }
 
-void* pool_impl::take(const heap_request& r, stream_state& home, core::epoch last_max, stream_state& taker) noexcept {
-  return r.is_small ? take_small(r, home, last_max, taker) : take_medium(r, home, last_max);
+// `joining` becomes the heap's under the same lock, so that no other thread of the stream is quicker.
+void* pool_impl::take(const heap_request& r, stream_state& home, core::epoch last_max, stream_state& taker,
+                      core::region* joining) noexcept {
+  return r.is_small ? take_small(r, home, last_max, taker, joining) : take_medium(r, home, last_max, joining);
 }
 
 // One for the caller, the rest of the batch for its cache.
-void* pool_impl::take_small(const heap_request& r, stream_state& home, core::epoch last_max,
-                            stream_state& taker) noexcept {
+void* pool_impl::take_small(const heap_request& r, stream_state& home, core::epoch last_max, stream_state& taker,
+                            core::region* joining) noexcept {
   cache::block_cache* cache = cache::thread_table::find(taker.serial);
   std::array<core::block, core::slab_blocks_max> batch;
   const unsigned want = cache ? std::min<unsigned>(cache->refill_count(r.index), batch.size()) : 1;
+  size_class index = r.index;
   unsigned taken;
   {
     const std::lock_guard lock(home.mutex);
-    taken = home.heap.take_blocks(r.index, batch.data(), want, last_max);
+    if (joining) home.heap.add_region(joining, home.current);
+    taken = home.heap.take_blocks(index, batch.data(), want, last_max, r.is_tight);
+    // Rather a free block of a larger class than none.
+    while (taken == 0 && r.is_desperate && index + 1u < core::class_count)
+      if (core::class_bytes(++index) % r.alignment == 0)
+        taken = home.heap.take_blocks(index, batch.data(), 1, last_max, true);
   }
   if (taken == 0) return nullptr;
-  batch[0].state->store(r.state, std::memory_order_relaxed);
+  // Of a larger class, the size a free may give says as little as that of an over-aligned block.
+  const life state = index == r.index ? r.state : static_cast<life>(r.state | core::life_aligned);
+  batch[0].state->store(state, std::memory_order_relaxed);
   if (cache) {
-    cache->refill(r.index, batch.data() + 1, taken - 1);
-    cache->count_allocation(r.index);
+    cache->refill(index, batch.data() + 1, taken - 1);
+    cache->count_allocation(index);
   } else {
     const std::lock_guard lock(taker.mutex);
-    ++taker.counters.allocations[r.index];
+    ++taker.counters.allocations[index];
   }
   return batch[0].pointer;
 }
 
-void* pool_impl::take_medium(const heap_request& r, stream_state& home, core::epoch last_max) noexcept {
+void* pool_impl::take_medium(const heap_request& r, stream_state& home, core::epoch last_max,
+                             core::region* joining) noexcept {
   core::range* range;
   {
     const std::lock_guard lock(home.mutex);
+    if (joining) home.heap.add_region(joining, home.current);
     range = home.heap.take_range(r.bytes, r.alignment, last_max);
     if (!range) return nullptr;
     range->states[0].store(r.state, std::memory_order_relaxed);
@@ -168,10 +188,14 @@ bool pool_impl::settle(stream_state& s, const stream_state* caller) noexcept {
 // others' when this stream has come so far, which of a retired one nobody would ever see.
 bool pool_impl::settle_known(stream_state& s) noexcept {
   const std::lock_guard lock(s.mutex);
+  return settle_locked(s) != 0;
+}
+
+std::size_t pool_impl::settle_locked(stream_state& s) noexcept {
   const auto passed = [&](core::ticket t) { return order_.has_passed(t); };
   const auto ready = [&](core::ticket t) { return order_.is_ready_locked(t, s); };
   const std::size_t bytes = s.heap.settle(passed, s.passed.load(std::memory_order_acquire));
-  return bytes + s.heap.settle(ready, s.current) != 0;
+  return bytes + s.heap.settle(ready, s.last_use().epoch);
 }
 
 // The same, after making the stream wait for all of them.
@@ -195,16 +219,11 @@ result<void*> pool_impl::from_others(const heap_request& r, stream_state& taker,
     if (s != &taker && !wait) settle_known(*s);
   auto region = reservoir_.adopt_region(r.bytes, taker, wait);
   if (!region) return std::move(region).error();
-  if (*region) {
-    {
-      const std::lock_guard lock(taker.mutex);
-      taker.heap.add_region(*region, taker.current);
-    }
-    if (void* p = take(r, taker, core::epoch_any, taker)) {
+  if (*region)
+    if (void* p = take(r, taker, core::epoch_any, taker, *region)) {
       count(wait ? served_waited_ : served_passed_);
       return p;
     }
-  }
   for (stream_state* s : others) {
     if (s == &taker || s->index == 0) continue;
     auto p = borrow(r, *s, taker, wait);
@@ -221,23 +240,23 @@ result<void*> pool_impl::from_others(const heap_request& r, stream_state& taker,
 result<void*> pool_impl::borrow(const heap_request& r, stream_state& home, stream_state& taker, bool wait) noexcept {
   core::epoch last_max = home.passed.load(std::memory_order_acquire);
   if (wait) {
-    core::ticket now;
     core::ticket_set behind;
     {
       const std::lock_guard lock(home.mutex);
       if (home.heap.bytes_free() + home.heap.bytes_pending() < r.bytes) return static_cast<void*>(nullptr);
-      now = home.now();
       home.heap.each_pending([&](const core::ticket_set& tickets) { behind.add(tickets); });
     }
     order_.look(behind, &taker, true);
+    core::ticket upto;
     {
       const std::lock_guard lock(home.mutex);
-      home.heap.settle([&](core::ticket t) { return order_.is_ready_locked(t, home); }, now.epoch);
+      settle_locked(home);  // under the same lock as the epoch: nothing settled is younger than what is waited for
+      upto = {home.index, std::min(home.current, order_.waitable(home, &taker))};
     }
-    auto waited = order_.make_wait(taker, now, &taker);
+    auto waited = order_.make_wait(taker, upto, &taker);
     if (!waited) return std::move(waited).error();
     if (!*waited) return static_cast<void*>(nullptr);
-    last_max = now.epoch;
+    last_max = std::max(last_max, upto.epoch);
   }
   return take(r, home, last_max, taker);
 }
@@ -246,20 +265,16 @@ result<void*> pool_impl::grow(const heap_request& r, stream_state& s) noexcept {
   const std::size_t align_room = r.alignment > core::granule_bytes ? r.alignment : 0;
   auto region = reservoir_.grow_region(r.bytes + align_room, &s);
   if (!region) return std::move(region).error();
-  auto ordered = order_fresh(s);
-  {
-    // Where this stream could not be made to wait for it, it is the reservoir's, for whoever can.
-    stream_state& home = ordered ? s : streams_.at(0);
-    const std::lock_guard lock(home.mutex);
-    home.heap.add_region(*region, home.current);
+  if (auto ordered = order_fresh(s); !ordered) {
+    // It is the reservoir's, for whoever can be made to wait for it.
+    reservoir_.shelve(*region);
+    return std::move(ordered).error();
   }
-  if (!ordered) return std::move(ordered).error();
+  void* p = take(r, s, core::epoch_any, s, *region);
+  WEIR_ASSERT(p);
+  count(served_native_);
   sample_peak();
-  if (void* p = take(r, s, core::epoch_any, s)) {
-    count(served_native_);
-    return p;
-  }
-  return error{.code = errc::out_of_memory, .bytes = r.bytes};  // another thread of this stream was quicker
+  return p;
 }
 
 // Makes what the reservoir just got usable on `s`.
@@ -269,7 +284,7 @@ result<void> pool_impl::order_fresh(stream_state& s) noexcept {
   order_.look(own, &own);
   auto waited = order_.make_wait(s, fresh, &own);
   if (!waited) return std::move(waited).error();
-  WEIR_ASSERT(*waited);
+  if (!*waited) return error{.code = errc::not_supported, .what = "a per-thread stream, from another thread"};
   return {};
 }
 
@@ -284,7 +299,7 @@ result<void*> pool_impl::allocate_big(std::size_t bytes, std::size_t alignment, 
   }
   auto p = big_miss(bytes, alignment, state, s);
   if (!p && p.error().code == errc::out_of_memory)
-    p = under_pressure(bytes, s, [&] { return big_miss(bytes, alignment, state, s); });
+    p = under_pressure(bytes, &s, [&] { return big_miss(bytes, alignment, state, s); });
   if (p) count(big_allocations_);
   order_.answer(s);
   run_policies();
@@ -318,7 +333,7 @@ result<void*> pool_impl::big_miss(std::size_t bytes, std::size_t alignment, life
   return std::move(grown).error();
 }
 
-// A kept block of any size that holds it, this stream made to wait for those that used it.
+// A kept block that fits, this stream made to wait for those that used it.
 result<void*> pool_impl::big_waiting(std::size_t bytes, std::size_t alignment, life state, stream_state& s) noexcept {
   core::big_block* b = reservoir_.claim_kept(bytes, alignment);
   if (!b) return static_cast<void*>(nullptr);

@@ -240,20 +240,9 @@ result<void*> pool_impl::direct_unobserved(std::size_t bytes, std::size_t alignm
   if (bytes > SIZE_MAX / 4) return error{.code = errc::invalid_size, .bytes = bytes, .limit = SIZE_MAX / 4};
   if (!is_mine()) return error{.code = errc::forked};
   auto p = reservoir_.allocate_direct(bytes, alignment);
-  unsigned asked = 0;
-  while (!p && p.error().code == errc::out_of_memory) {
-    count(pressure_events_);
-    reclaim_caches();
-    (void)reservoir_.release_free(true, nullptr);
-    (void)trim(0).has_value();
-    p = reservoir_.allocate_direct(bytes, alignment);
-    if (p || !ask_handler(bytes, asked)) break;
-  }
-  if (!p) {
-    if (p.error().code == errc::out_of_memory)
-      p.error().report = std::make_shared<const memory_report>(report(bytes, asked));
-    return p;
-  }
+  if (!p && p.error().code == errc::out_of_memory)
+    p = under_pressure(bytes, nullptr, [&] { return reservoir_.allocate_direct(bytes, alignment); });
+  if (!p) return p;
   count(direct_allocations_);
   count(served_direct_);
   say_allocated(*p, bytes, alignment, nullptr, allocation_kind::direct);

@@ -2,6 +2,7 @@
 #include "pool/order.hpp"
 
 #include <algorithm>
+#include <shared_mutex>
 
 namespace weir::detail {
 
@@ -48,6 +49,11 @@ bool order::may_touch(const stream_state& s, const stream_state* caller) const n
          s.has_token.load(std::memory_order_acquire);
 }
 
+core::epoch order::waitable(const stream_state& s, const stream_state* caller) const noexcept {
+  if (may_touch(s, caller)) return core::epoch_any;
+  return std::max(s.covered, s.passed.load(std::memory_order_acquire));
+}
+
 // --- events ---------------------------------------------------------------------------------------------------------
 
 result<backend_event*> order::take_event() noexcept {
@@ -89,9 +95,11 @@ result<backend_event*> order::cover(stream_state& s, core::epoch needed, const s
   }
   auto event = take_event();
   if (!event) return event;
-  count(counters_.record);
-  if (auto done = backend_.record(*event, s.handle.load(std::memory_order_acquire)); !done) {
+  if (auto done = record(s, *event); !done) {
     give_event(*event);
+    // That somebody else's stream is being captured is no reason for this call to fail.
+    if (done.error().code == errc::stream_capturing && &s != caller)
+      return error{.code = errc::not_supported, .what = "recording on another stream that is being captured"};
     return std::move(done).error();
   }
   const std::lock_guard lock(s.mutex);
@@ -100,6 +108,23 @@ result<backend_event*> order::cover(stream_state& s, core::epoch needed, const s
   s.covered = std::max(s.covered, closed);
   *upto = closed;
   return *event;
+}
+
+// Both with the handle, if it is still there.
+result<void> order::record(const stream_state& s, backend_event* event) noexcept {
+  const std::shared_lock hold(s.handle_mutex);
+  const stream_handle handle = s.handle.load(std::memory_order_acquire);
+  if (!handle) return error{.code = errc::not_supported, .what = "recording on a stream that was retired"};
+  count(counters_.record);
+  return backend_.record(event, handle);
+}
+
+result<bool> order::is_idle(const stream_state& s) noexcept {
+  const std::shared_lock hold(s.handle_mutex);
+  const stream_handle handle = s.handle.load(std::memory_order_acquire);
+  if (!handle) return false;
+  count(counters_.query);
+  return backend_.is_idle(handle);
 }
 
 result<void> order::cover_all(stream_state& s, const stream_state* caller) noexcept {
@@ -154,8 +179,7 @@ void order::look(stream_state& s, const stream_state* caller, bool will_record) 
     if (may_touch(s, caller)) closed = s.close();
   }
   if (closed) {
-    count(counters_.query);
-    const auto idle = backend_.is_idle(s.handle.load(std::memory_order_acquire));
+    const auto idle = is_idle(s);
     if (idle && *idle) return s.raise_passed(closed);
   } else {
     s.is_asked.store(true, std::memory_order_relaxed);
@@ -177,6 +201,8 @@ result<bool> order::make_wait(stream_state& taker, const core::ticket_set& point
                               const stream_state* caller) noexcept {
   for (core::ticket t : points) {
     if (is_ready(t, taker)) continue;
+    // In another thread the handle means that thread's stream.
+    if (taker.kind == stream_kind::per_thread_default && taker.thread != this_thread()) return false;
     core::epoch upto = 0;
     auto event = cover(streams_.at(t.stream), t.epoch, caller, &upto);
     if (!event) {

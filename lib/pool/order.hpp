@@ -57,6 +57,9 @@ class order {
   void abandon() noexcept { is_abandoned_ = true; }
 
   bool may_touch(const stream_state&, const stream_state* caller) const noexcept;
+  // With the stream's lock: the last of its epochs that somebody can be made to wait for. Of a stream that may not be
+  // touched, what an event covers already.
+  core::epoch waitable(const stream_state&, const stream_state* caller) const noexcept;
   const order_counters& counters() const noexcept { return counters_; }
 
  private:
@@ -64,6 +67,8 @@ class order {
   void give_event(backend_event*) noexcept;
   result<backend_event*> cover(stream_state&, core::epoch needed, const stream_state* caller,
                                core::epoch* upto) noexcept;
+  result<void> record(const stream_state&, backend_event*) noexcept;
+  result<bool> is_idle(const stream_state&) noexcept;
   void poll(stream_state&) noexcept;
 
   backend& backend_;

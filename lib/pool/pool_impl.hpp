@@ -10,7 +10,7 @@
 //   watch.cpp       statistics, walk, validate, leaks
 //
 // Locks, in the order they are taken, none of them held while another pool call is made: the reservoir's growth lock;
-// one stream's; the reservoir's short one. A cache's lock is held alone.
+// its short one; one stream's; the table's of streams, or a cache's.
 #pragma once
 
 #include <array>
@@ -65,6 +65,8 @@ class pool_impl {
   // What a heap is asked for.
   struct heap_request {
     bool is_small = true;
+    bool is_tight = false;      // small: rather a slab of one block than none
+    bool is_desperate = false;  // small: rather a block of a larger class than none
     core::size_class index = 0;
     std::size_t bytes = 0;
     std::size_t alignment = 0;
@@ -79,11 +81,14 @@ class pool_impl {
   void say_failed(const error&) noexcept;
   result<void*> allocate_from_heap(const heap_request&, stream_state&) noexcept;
   result<void*> heap_miss(const heap_request&, stream_state&) noexcept;
-  void* take(const heap_request&, stream_state& home, core::epoch last_max, stream_state& taker) noexcept;
-  void* take_small(const heap_request&, stream_state& home, core::epoch last_max, stream_state& taker) noexcept;
-  void* take_medium(const heap_request&, stream_state& home, core::epoch last_max) noexcept;
+  void* take(const heap_request&, stream_state& home, core::epoch last_max, stream_state& taker,
+             core::region* joining = nullptr) noexcept;
+  void* take_small(const heap_request&, stream_state& home, core::epoch last_max, stream_state& taker,
+                   core::region* joining) noexcept;
+  void* take_medium(const heap_request&, stream_state& home, core::epoch last_max, core::region* joining) noexcept;
   bool settle(stream_state&, const stream_state* caller) noexcept;
   bool settle_known(stream_state&) noexcept;
+  std::size_t settle_locked(stream_state&) noexcept;
   result<bool> settle_waiting(stream_state&) noexcept;
   result<void*> from_others(const heap_request&, stream_state& taker, bool wait) noexcept;
   result<void*> borrow(const heap_request&, stream_state& home, stream_state& taker, bool wait) noexcept;
@@ -105,8 +110,9 @@ class pool_impl {
 
   // pressure.cpp
   using attempt_again = std::function<result<void*>()>;
-  result<void*> under_pressure(std::size_t bytes, stream_state&, const attempt_again&) noexcept;
-  void relieve(bool synchronize, stream_state&) noexcept;
+  result<void*> under_pressure(std::size_t bytes, const stream_state* caller, const attempt_again&) noexcept;
+  bool has_freed_since(std::size_t bytes) const noexcept;
+  void relieve(bool synchronize, const stream_state* caller) noexcept;
   void reclaim_caches() noexcept;
   void reclaim_caches(stream_state&) noexcept;
   memory_report report(std::size_t bytes, unsigned attempts) const noexcept;

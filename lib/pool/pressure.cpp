@@ -7,25 +7,43 @@
 namespace weir::detail {
 
 // The first round takes what can be had by waiting on streams, the second what needs the host to wait.
-void pool_impl::relieve(bool synchronize, stream_state& s) noexcept {
+void pool_impl::relieve(bool synchronize, const stream_state* caller) noexcept {
   reclaim_caches();
   if (synchronize) (void)order_.synchronize_device().has_value();
-  for (stream_state* each : streams_.all()) settle(*each, &s);
-  (void)reservoir_.release_free(true, &s);
-  if (synchronize) (void)reservoir_.trim_native(0).has_value();
+  for (stream_state* each : streams_.all()) settle(*each, caller);
+  (void)reservoir_.release_free(true, caller);
+  if (!synchronize) return;
+  // The driver trims what it has seen complete: our own stream's frees too.
+  order_.synchronize(streams_.at(0), &streams_.at(0));
+  (void)reservoir_.trim_native(0).has_value();
+}
+
+namespace {
+
+constexpr unsigned rounds_max = 8;
+
+}  // namespace
+
+// A relief leaves nothing cached or pending. What is so after it was freed since, by threads that took what we were
+// after: enough of it is worth another round.
+bool pool_impl::has_freed_since(std::size_t bytes) const noexcept {
+  const statistics now = read_statistics();
+  return now.cached + now.pending >= bytes;
 }
 
 // Tries again after each relief there is, and after each time the handler says so. No lock is held in between, so
 // threads under pressure at once share what the others set free.
-result<void*> pool_impl::under_pressure(std::size_t bytes, stream_state& s, const attempt_again& again) noexcept {
+result<void*> pool_impl::under_pressure(std::size_t bytes, const stream_state* caller,
+                                        const attempt_again& again) noexcept {
   pressure_events_.fetch_add(1, std::memory_order_relaxed);
   unsigned asked = 0;
   for (;;) {
     result<void*> p = static_cast<void*>(nullptr);
-    for (const bool synchronize : {false, true}) {
-      relieve(synchronize, s);
+    for (unsigned round = 0; round < rounds_max; ++round) {
+      relieve(round > 0, caller);
       p = again();
       if (p || p.error().code != errc::out_of_memory) return p;
+      if (round > 0 && !has_freed_since(bytes)) break;
     }
     if (ask_handler(bytes, asked)) continue;
     error why = std::move(p).error();

@@ -89,7 +89,7 @@ result<void> reservoir::make_room(std::size_t bytes, const stream_state* caller)
     return taken <= limit && growth <= limit - taken;
   };
   if (fits(now, is_protected ? missing_bytes(bytes) : worst)) return {};
-  (void)trim_native(0).has_value();
+  (void)trim_locked(0).has_value();
   (void)caller;
   const auto then = read();
   if (fits(then, worst) || (is_protected && fits(then, missing_bytes(bytes)))) return {};
@@ -131,6 +131,7 @@ bool reservoir::free_native(extent& e, const core::ticket_set& tickets, const st
     const std::lock_guard lock(mutex_);
     shadow_.remove(e.base);
     numbers_.held -= e.bytes;
+    if (e.kind == core::extent_kind::big) numbers_.big_claimed -= e.bytes;
     extents_.erase(e.base);
   }
   tell(native_call::deallocate, base::pointer(e.base), e.bytes);
@@ -147,6 +148,11 @@ void reservoir::forget(extent& e) noexcept {
 }
 
 result<void> reservoir::trim_native(std::size_t bytes_to_keep) noexcept {
+  const std::lock_guard growth(growth_);
+  return trim_locked(bytes_to_keep);
+}
+
+result<void> reservoir::trim_locked(std::size_t bytes_to_keep) noexcept {
   calls_trim_.fetch_add(1, std::memory_order_relaxed);
   auto done = backend_.trim(bytes_to_keep);
   read_reserved();
@@ -172,7 +178,7 @@ bool reservoir::recycle_one_kept(std::size_t missing) noexcept {
       if (b->bytes >= missing) break;
     }
     if (!victim) return false;
-    kept_.remove(victim);
+    claim(victim);
   }
   if (free_native(*victim, victim->tickets, nullptr)) return true;
   give_back_claim(victim);
@@ -181,17 +187,15 @@ bool reservoir::recycle_one_kept(std::size_t missing) noexcept {
 
 bool reservoir::recycle_one_region() noexcept {
   for (stream_state* s : streams_.all()) {
-    region* r;
-    core::ticket last;
+    core::heap::emptied empty;
     {
       const std::lock_guard lock(s->mutex);
-      r = s->heap.remove_empty(s->passed.load(std::memory_order_acquire));
-      if (!r) continue;
-      last = {s->index, s->passed.load(std::memory_order_relaxed)};
+      empty = s->heap.remove_empty(s->passed.load(std::memory_order_acquire));
     }
-    if (free_native(*r, last, nullptr)) return true;
+    if (!empty.where) continue;
+    if (free_native(*empty.where, core::ticket{s->index, empty.last}, nullptr)) return true;
     const std::lock_guard lock(s->mutex);
-    s->heap.add_region(r, last.epoch);
+    s->heap.add_region(empty.where, empty.last);
     return false;
   }
   return false;
@@ -229,7 +233,7 @@ void reservoir::shrink_kept() noexcept {
             b->tickets.all([&](core::ticket t) { return order_.has_passed(t); }))
           oldest = b;
       if (!oldest) return;
-      kept_.remove(oldest);
+      claim(oldest);
     }
     if (!free_native(*oldest, oldest->tickets, nullptr)) return give_back_claim(oldest);
   }
@@ -244,7 +248,7 @@ std::size_t reservoir::release_free(bool wait, const stream_state* caller) noexc
     const std::lock_guard lock(mutex_);
     for (big_block* b : kept_.blocks())
       if (wait || b->tickets.all([&](core::ticket t) { return order_.has_passed(t); })) kept.push_back(b);
-    for (big_block* b : kept) kept_.remove(b);
+    for (big_block* b : kept) claim(b);
   }
   for (big_block* b : kept) {
     const std::size_t bytes = b->bytes;
@@ -254,22 +258,19 @@ std::size_t reservoir::release_free(bool wait, const stream_state* caller) noexc
       give_back_claim(b);
   }
   for (stream_state* s : streams_.all()) {
-    std::vector<std::pair<region*, core::epoch>> stuck;
+    std::vector<core::heap::emptied> stuck;
     for (;;) {
-      region* r;
-      core::epoch last;
+      core::heap::emptied empty;
       {
         const std::lock_guard lock(s->mutex);
-        const core::epoch passed = s->passed.load(std::memory_order_acquire);
-        r = s->heap.remove_empty(wait ? core::epoch_any : passed);
-        if (!r) break;
-        last = wait ? s->current : passed;
+        empty = s->heap.remove_empty(wait ? order_.waitable(*s, caller) : s->passed.load(std::memory_order_acquire));
       }
-      const std::size_t bytes = r->bytes;
-      if (free_native(*r, core::ticket{s->index, last}, caller))
+      if (!empty.where) break;
+      const std::size_t bytes = empty.where->bytes;
+      if (free_native(*empty.where, core::ticket{s->index, empty.last}, caller))
         released += bytes;
       else
-        stuck.emplace_back(r, last);
+        stuck.push_back(empty);
     }
     const std::lock_guard lock(s->mutex);
     for (const auto& [r, last] : stuck) s->heap.add_region(r, last);
@@ -315,18 +316,27 @@ big_block* reservoir::take_kept(std::size_t bytes, std::size_t alignment, const 
 big_block* reservoir::claim_kept(std::size_t bytes, std::size_t alignment) noexcept {
   const std::size_t need = native_bytes(bytes, alignment, backend_.capabilities().granularity);
   const std::lock_guard lock(mutex_);
-  big_block* b = kept_.find(need, SIZE_MAX, [](const core::ticket_set&) { return true; });
-  if (b) kept_.remove(b);
+  // A block far too large would be pinned by what fits in its corner; given back, its chunks serve the same request.
+  big_block* b = kept_.find(need, fit_max(need, options_.big_cache_fit), [](const core::ticket_set&) { return true; });
+  if (b) claim(b);
   return b;
+}
+
+// With mutex_ held: a kept block is in the hands of this call alone.
+void reservoir::claim(big_block* b) noexcept {
+  kept_.remove(b);
+  numbers_.big_claimed += b->bytes;
 }
 
 void reservoir::give_back_claim(big_block* b) noexcept {
   const std::lock_guard lock(mutex_);
+  numbers_.big_claimed -= b->bytes;
   kept_.insert(b);
 }
 
 void reservoir::publish_claim(big_block* b, std::size_t bytes, std::size_t alignment, core::life state) noexcept {
   const std::lock_guard lock(mutex_);
+  numbers_.big_claimed -= b->bytes;
   begin_live(*b, bytes, alignment, state);
 }
 
@@ -367,6 +377,7 @@ result<big_block*> reservoir::grow_big(std::size_t bytes, std::size_t alignment,
   {
     const std::lock_guard lock(mutex_);
     extents_[b->base] = b;
+    numbers_.big_claimed += b->bytes;
   }
   if (cache::page_map::set(*b)) return b;
   (void)free_native(*b, {}, caller);
@@ -423,24 +434,29 @@ result<region*> reservoir::grow_region(std::size_t bytes, const stream_state* ca
   return error{.code = errc::out_of_memory, .bytes = bytes, .what = "host memory for the page map"};
 }
 
+// A region that nobody could be made to wait for joins the reservoir's own heap, where adopt_region finds it.
+void reservoir::shelve(region* r) noexcept {
+  stream_state& own = streams_.at(0);
+  const std::lock_guard lock(own.mutex);
+  own.heap.add_region(r, own.current);
+}
+
 result<region*> reservoir::adopt_region(std::size_t bytes, stream_state& taker, bool wait) noexcept {
   for (stream_state* s : streams_.all()) {
     if (s == &taker) continue;
-    region* r;
-    core::ticket last;
+    core::heap::emptied empty;
     {
       const std::lock_guard lock(s->mutex);
-      const core::epoch passed = s->passed.load(std::memory_order_acquire);
-      r = s->heap.remove_empty(wait ? core::epoch_any : passed);
-      if (!r) continue;
-      last = {s->index, wait ? s->current : passed};
+      empty = s->heap.remove_empty(wait ? order_.waitable(*s, &taker) : s->passed.load(std::memory_order_acquire));
     }
-    const bool is_large_enough = r->granules * core::granule_bytes >= bytes;
+    if (!empty.where) continue;
+    const bool is_large_enough = empty.where->granules * core::granule_bytes >= bytes;
+    const core::ticket last{s->index, empty.last};
     auto ordered = is_large_enough ? order_.make_wait(taker, last, &taker) : result<bool>(false);
-    if (ordered && *ordered) return r;
+    if (ordered && *ordered) return empty.where;
     {
       const std::lock_guard lock(s->mutex);
-      s->heap.add_region(r, last.epoch);
+      s->heap.add_region(empty.where, empty.last);
     }
     if (!ordered) return std::move(ordered).error();
   }
@@ -459,7 +475,7 @@ result<void*> reservoir::allocate_direct(std::size_t bytes, std::size_t alignmen
     const std::size_t used = n.reserved + n.direct;
     return used <= limit && taken <= limit - used;
   };
-  if (!fits()) (void)trim_native(0).has_value();
+  if (!fits()) (void)trim_locked(0).has_value();
   if (!fits()) {
     const auto n = read();
     const std::size_t used = n.reserved + n.direct;
@@ -522,12 +538,8 @@ result<void> reservoir::set_bytes_max(std::size_t limit) noexcept {
     const auto n = read();
     return n.reserved + n.direct <= limit;
   };
-  if (!fits()) (void)release_free(true, nullptr);
   const std::lock_guard growth(growth_);
-  if (!fits()) {
-    if (auto done = order_.synchronize_device(); !done) return done;
-    (void)trim_native(0).has_value();
-  }
+  if (!fits()) (void)trim_locked(0).has_value();
   if (!fits()) {
     const auto n = read();
     return error{.code = errc::limit_below_live, .bytes = limit, .limit = n.reserved + n.direct};
@@ -546,8 +558,8 @@ reservoir::numbers reservoir::read() const noexcept {
 }
 
 std::size_t reservoir::kept_pending() const noexcept {
-  std::size_t bytes = 0;
   const std::lock_guard lock(mutex_);
+  std::size_t bytes = 0;
   for (const big_block* b : kept_.blocks())
     if (!b->tickets.all([&](core::ticket t) { return order_.has_passed(t); })) bytes += b->bytes;
   return bytes;
@@ -602,7 +614,7 @@ void reservoir::check(std::vector<std::string>& broken) const {
   }
   if (held != numbers_.held) broken.push_back("reservoir: held is not the sum of native allocations");
   if (live != numbers_.big_live) broken.push_back("reservoir: big_live is not the sum of live big blocks");
-  if (kept != kept_.bytes()) broken.push_back("reservoir: a big block is neither live nor kept");
+  if (kept != kept_.bytes() + numbers_.big_claimed) broken.push_back("reservoir: a big block is neither live nor kept");
   if (shadow_.count() != extents_.size()) broken.push_back("reservoir: the shadow map misses an allocation");
   if (held > numbers_.reserved) broken.push_back("reservoir: more held than reserved");
   if (numbers_.reserved + numbers_.direct > bytes_max()) broken.push_back("reservoir: the limit is passed");

@@ -56,6 +56,8 @@ class reservoir {
   // `wait`, the first there is, and the taker is made to wait.
   result<core::region*> adopt_region(std::size_t bytes, stream_state& taker, bool wait) noexcept;
 
+  void shelve(core::region*) noexcept;
+
   // The ticket of everything native so far.
   core::ticket fresh() noexcept;
 
@@ -80,6 +82,7 @@ class reservoir {
   struct numbers {
     std::size_t held = 0, held_peak = 0, reserved = 0, reserved_peak = 0;
     std::size_t direct = 0, big_live = 0, big_kept = 0, big_kept_largest = 0, big_live_peak = 0;
+    std::size_t big_claimed = 0;  // neither live nor kept: in the hands of a call
     std::size_t touched = 0;  // bytes of chunks that something native is in
     std::uint64_t big_live_count = 0, direct_live_count = 0;
   };
@@ -87,6 +90,8 @@ class reservoir {
   std::size_t kept_pending() const noexcept;  // bytes of kept blocks with tickets not passed
   native_counts calls() const noexcept;
   void walk(const std::function<void(const block_info&)>&) const;
+  // While it is held nothing native changes. check() wants it.
+  std::unique_lock<std::mutex> stand_still() const { return std::unique_lock(growth_); }
   void check(std::vector<std::string>& broken) const;
   // Live big and direct blocks: count, bytes, oldest.
   void leaks(leak_event&) const noexcept;
@@ -102,6 +107,7 @@ class reservoir {
     std::size_t bytes;
   };
   result<native_range> allocate_native(std::size_t bytes, const stream_state* caller) noexcept;
+  result<void> trim_locked(std::size_t bytes_to_keep) noexcept;
   result<void> make_room(std::size_t bytes, const stream_state* caller) noexcept;
   void recycle_for(std::size_t bytes, const stream_state* caller) noexcept;
   bool recycle_one_kept(std::size_t missing) noexcept;
@@ -112,6 +118,7 @@ class reservoir {
   bool free_native(core::extent&, const core::ticket_set&, const stream_state* caller) noexcept;
   void forget(core::extent&) noexcept;
   void read_reserved() noexcept;
+  void claim(core::big_block*) noexcept;
   core::big_block* new_big();
   core::region* new_region(std::uint32_t granules);
   void begin_live(core::big_block&, std::size_t bytes, std::size_t alignment, core::life) noexcept;
@@ -127,7 +134,7 @@ class reservoir {
   std::atomic<std::size_t> bytes_max_;
   const std::size_t native_max_;  // the native pool's own limit, which protects growth while no direct bytes count
 
-  std::mutex growth_;
+  mutable std::mutex growth_;
   mutable std::mutex mutex_;
   core::shadow_map shadow_;
   core::big_cache kept_;

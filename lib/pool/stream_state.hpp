@@ -12,6 +12,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <shared_mutex>
 #include <vector>
 
 #include "cache/thread_table.hpp"
@@ -24,7 +25,7 @@ namespace weir::detail {
 class pool_impl;
 class stream_state;
 
-// A number of the calling thread that no other thread of the process ever has; std::thread::id comes back.
+// A number for the calling thread that no other thread of the process ever has: ids of std::thread come back.
 std::uint64_t this_thread() noexcept;
 
 // By which an exiting thread finds the pool of a cache, if that is still there.
@@ -57,6 +58,10 @@ class stream_state {
   std::atomic<pool_impl*> owner;
   // Null once it must not be touched: retired, or found to be another stream's.
   std::atomic<stream_handle> handle;
+  // Shared by every call of the backend with the handle that another stream's call makes, for as long as that takes;
+  // retire() takes it alone to null the handle. So no call is under way with it when retire() returns and the program
+  // destroys the stream, whose handle may come back at once. Beside the growth lock the only one held over such calls.
+  mutable std::shared_mutex handle_mutex;
   // Somebody holds a token, and with it the promise that the handle is good until retire().
   std::atomic<bool> has_token{false};
   // A taker wanted an event that only a call on this stream may record.

@@ -91,7 +91,10 @@ result<void> pool_impl::retire(stream_state& s) noexcept {
   s.owner.store(nullptr, std::memory_order_release);
   reclaim_caches(s);  // what a call in between brought back
   streams_.forget_handle(s);
-  s.handle.store(nullptr, std::memory_order_release);
+  {
+    const std::lock_guard alone(s.handle_mutex);
+    s.handle.store(nullptr, std::memory_order_release);
+  }
   if (!covered && covered.error().code == errc::not_supported) return {};
   return covered;
 }

@@ -89,13 +89,11 @@ result<defragment_report> pool_impl::defragment() noexcept {
 
 result<void> pool_impl::set_bytes_max(std::size_t bytes) noexcept {
   if (!is_mine()) return error{.code = errc::forked};
-  const reservoir::numbers now = reservoir_.read();
-  if (now.reserved + now.direct > bytes) gather(nullptr);
-  auto done = reservoir_.set_bytes_max(bytes);
-  if (done || done.error().code != errc::limit_below_live) return done;
-  // Now that the device has been waited for, what was pending is free.
-  if (auto waited = order_.synchronize_device(); !waited) return waited;
-  gather(nullptr);
+  for (const bool synchronize : {false, true}) {
+    auto done = reservoir_.set_bytes_max(bytes);
+    if (done || done.error().code != errc::limit_below_live) return done;
+    relieve(synchronize, nullptr);
+  }
   return reservoir_.set_bytes_max(bytes);
 }
 

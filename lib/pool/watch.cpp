@@ -27,6 +27,17 @@ small_numbers small_of(const stream_state& s) {
   return n;
 }
 
+// Read before allocations are, and before the list of their streams: a block that another thread frees in between was
+// counted as allocated, then, and never fewer than none are live.
+std::array<std::uint64_t, core::class_count> deallocations_of(const std::vector<stream_state*>& streams) {
+  std::array<std::uint64_t, core::class_count> all{};
+  for (const stream_state* s : streams) {
+    const small_numbers n = small_of(*s);
+    for (unsigned i = 0; i < core::class_count; ++i) all[i] += n.counters.deallocations[i];
+  }
+  return all;
+}
+
 std::size_t bytes_of(const std::array<std::uint64_t, core::class_count>& counts) {
   std::size_t bytes = 0;
   for (unsigned i = 0; i < core::class_count; ++i) bytes += counts[i] * core::class_bytes(i);
@@ -42,10 +53,14 @@ void add(std::array<std::uint64_t, core::class_count>& to, const std::array<std:
 statistics pool_impl::read_statistics() const {
   statistics out;
   small_numbers small;
+  small.counters.deallocations = deallocations_of(streams_.all());
+  const std::uint64_t others_deallocated =
+      medium_deallocations_.load(std::memory_order_acquire) + big_deallocations_.load(std::memory_order_acquire) +
+      direct_deallocations_.load(std::memory_order_acquire);
+  const std::uint64_t medium_deallocated = medium_deallocations_.load(std::memory_order_acquire);
   for (const stream_state* s : streams_.all()) {
     const small_numbers n = small_of(*s);
     add(small.counters.allocations, n.counters.allocations);
-    add(small.counters.deallocations, n.counters.deallocations);
     add(small.held, n.held);
     small.counters.hits += n.counters.hits;
     if (s->index == 0) continue;
@@ -89,9 +104,9 @@ statistics pool_impl::read_statistics() const {
 
   const auto read = [](const std::atomic<std::uint64_t>& c) { return c.load(std::memory_order_relaxed); };
   out.live_count +=
-      read(medium_allocations_) - read(medium_deallocations_) + native.big_live_count + native.direct_live_count;
+      read(medium_allocations_) - medium_deallocated + native.big_live_count + native.direct_live_count;
   out.allocations += read(medium_allocations_) + read(big_allocations_) + read(direct_allocations_);
-  out.deallocations += read(medium_deallocations_) + read(big_deallocations_) + read(direct_deallocations_);
+  out.deallocations += others_deallocated;
   out.failures = read(failures_);
   out.pressure_events = read(pressure_events_);
   out.served = {.cache = small.counters.hits,
@@ -110,11 +125,9 @@ statistics pool_impl::read_statistics() const {
 // Where something native was needed, live bytes may be at a peak.
 void pool_impl::sample_peak() noexcept {
   std::size_t live = medium_live_.load(std::memory_order_relaxed);
-  for (const stream_state* s : streams_.all()) {
-    const small_numbers n = small_of(*s);
-    for (unsigned i = 0; i < core::class_count; ++i)
-      live += (n.counters.allocations[i] - n.counters.deallocations[i]) * core::class_bytes(i);
-  }
+  const std::size_t deallocated = bytes_of(deallocations_of(streams_.all()));
+  for (const stream_state* s : streams_.all()) live += bytes_of(small_of(*s).counters.allocations);
+  live -= deallocated;
   const reservoir::numbers native = reservoir_.read();
   live += native.big_live + native.direct;
   std::size_t before = allocated_peak_.load(std::memory_order_relaxed);
@@ -167,15 +180,18 @@ void pool_impl::walk(const std::function<void(const block_info&)>& visit) const 
 
 std::vector<std::string> pool_impl::validate() const {
   std::vector<std::string> broken;
-  std::size_t held = 0;
-  for (const stream_state* s : streams_.all()) {
+  const auto still = reservoir_.stand_still();
+  std::unordered_map<const core::region*, std::size_t> regions;  // one that moves between heaps is counted once
+  for (stream_state* s : streams_.all()) {
     const std::lock_guard lock(s->mutex);
     s->heap.check(broken);
-    held += s->heap.bytes_held();
+    for (const core::region* r = s->heap.regions().front(); r; r = r->next) regions[r] = r->bytes;
     if (s->passed.load(std::memory_order_relaxed) >= s->current)
       broken.push_back("stream " + std::to_string(s->index) + ": an epoch passed before it was closed");
   }
   reservoir_.check(broken);
+  std::size_t held = 0;
+  for (const auto& [r, bytes] : regions) held += bytes;
   if (held > reservoir_.read().held) broken.push_back("heaps have more than is held");
   return broken;
 }
