@@ -203,7 +203,7 @@ result<void> cuda_backend::synchronize(backend_event* event) noexcept {
 }
 
 result<void> cuda_backend::synchronize_device() noexcept {
-  return call("cuCtxSynchronize", [&] { return api_.context_synchronize(); });
+  return call("waiting for the device", [&] { return device_wait_(api_, own_stream_); });
 }
 
 }  // namespace weir::cuda

@@ -57,7 +57,6 @@ CUresult context_pop(CUcontext* out) {
   return CUDA_SUCCESS;
 }
 CUresult context_get_device(CUdevice* out) { return *out = device_of(driver.stack.back()), CUDA_SUCCESS; }
-CUresult context_synchronize() { return guarded("cuCtxSynchronize"); }
 CUresult exchange_mode(CUstreamCaptureMode* mode) { return std::swap(*mode, driver.mode), CUDA_SUCCESS; }
 
 CUresult pool_create(CUmemoryPool* out, const CUmemPoolProps*) {
@@ -81,6 +80,17 @@ CUresult memory_info(std::size_t* free_bytes, std::size_t* total) {
   *free_bytes = driver.free_bytes;
   *total = driver.total_bytes;
   return guarded("cuMemGetInfo");
+}
+CUresult host_register(void* begin, std::size_t bytes, unsigned) {
+  const CUresult answered = guarded("cuMemHostRegister");
+  if (answered != CUDA_SUCCESS) return answered;
+  if (reinterpret_cast<std::uintptr_t>(begin) % 4096 || !bytes || bytes % 4096) return CUDA_ERROR_INVALID_VALUE;
+  return driver.registered.insert(begin).second ? CUDA_SUCCESS : CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED;
+}
+CUresult host_unregister(void* begin) {
+  const CUresult answered = guarded("cuMemHostUnregister");
+  if (answered != CUDA_SUCCESS) return answered;
+  return driver.registered.erase(begin) ? CUDA_SUCCESS : CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED;
 }
 
 CUresult stream_create(CUstream* out, unsigned) { return *out = fake_stream(99), guarded("cuStreamCreate"); }
@@ -122,7 +132,6 @@ const std::map<std::string_view, void*> functions{
     {"cuCtxPushCurrent", address(context_push)},
     {"cuCtxPopCurrent", address(context_pop)},
     {"cuCtxGetDevice", address(context_get_device)},
-    {"cuCtxSynchronize", address(context_synchronize)},
     {"cuThreadExchangeStreamCaptureMode", address(exchange_mode)},
     {"cuMemPoolCreate", address(pool_create)},
     {"cuMemPoolDestroy", address(pool_destroy)},
@@ -134,6 +143,8 @@ const std::map<std::string_view, void*> functions{
     {"cuMemAlloc", address(allocate)},
     {"cuMemFree", address(free_)},
     {"cuMemGetInfo", address(memory_info)},
+    {"cuMemHostRegister", address(host_register)},
+    {"cuMemHostUnregister", address(host_unregister)},
     {"cuStreamCreate", address(stream_create)},
     {"cuStreamDestroy", address(stream_destroy)},
     {"cuStreamGetId", address(stream_get_id)},

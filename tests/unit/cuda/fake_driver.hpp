@@ -19,6 +19,7 @@ struct fake_driver {
   CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_GLOBAL;
   std::set<CUstream> capturing;
   std::map<CUstream, CUcontext> contexts;  // of streams that are not of device 0's primary context
+  std::set<void*> registered;              // pages of the host, by address
   bool calls_without_context = false;      // a call came while device 0's primary context was not on top
   bool calls_unrelaxed = false;            // a call came outside relaxed capture mode
   int pools_supported = 1;
