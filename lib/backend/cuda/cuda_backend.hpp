@@ -55,7 +55,6 @@ class cuda_backend final : public backend {
   result<void> on_stream(stream_handle stream, const char* what, Call&& body) const noexcept {
     return call_on_stream(api_, device_.context, stream, what, static_cast<Call&&>(body));
   }
-  result<std::size_t> pool_attribute(CUmemPool_attribute) noexcept;
   error no_room(std::size_t bytes, bool in_pool, const error& why) noexcept;
   result<void> require_context_of(stream_handle) noexcept;
 

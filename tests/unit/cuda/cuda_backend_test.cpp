@@ -177,6 +177,24 @@ TEST_CASE("cuda backend: waiting for the device tells that it is lost, whichever
   }
 }
 
+TEST_CASE("cuda backend: the bytes of the pool are three questions in one pair of capture modes") {
+  setting s;
+  s.driver.pool_reserved = 64 * MiB;
+  s.driver.pool_reserved_high = 96 * MiB;
+  s.driver.pool_used = 48 * MiB;
+  s.driver.mode_exchanges = 0;
+  const native_pool_bytes bytes = s.target->pool_bytes().value();
+  CHECK(s.driver.calls == names(3, "cuMemPoolGetAttribute"));
+  CHECK(s.driver.mode_exchanges == 2);
+  CHECK(bytes.reserved == 64 * MiB);
+  CHECK(bytes.reserved_high == 96 * MiB);
+  CHECK(bytes.used == 48 * MiB);
+  s.driver.pool_reserved_high = 0;  // just reset
+  CHECK(s.target->pool_bytes().value().reserved_high == 64 * MiB);
+  s.driver.answers["cuMemPoolGetAttribute"] = CUDA_ERROR_INVALID_VALUE;
+  CHECK(code_of(s.target->pool_bytes()) == errc::cuda);
+}
+
 TEST_CASE("cuda backend: out of memory tells what was asked for and what could have been had") {
   const std::size_t limit = 512 * MiB;
   setting s({.pool_bytes_max = limit});

@@ -57,7 +57,10 @@ CUresult context_pop(CUcontext* out) {
   return CUDA_SUCCESS;
 }
 CUresult context_get_device(CUdevice* out) { return *out = device_of(driver.stack.back()), CUDA_SUCCESS; }
-CUresult exchange_mode(CUstreamCaptureMode* mode) { return std::swap(*mode, driver.mode), CUDA_SUCCESS; }
+CUresult exchange_mode(CUstreamCaptureMode* mode) {
+  ++driver.mode_exchanges;
+  return std::swap(*mode, driver.mode), CUDA_SUCCESS;
+}
 
 CUresult pool_create(CUmemoryPool* out, const CUmemPoolProps*) {
   return *out = handle<CUmemoryPool>(0x700), guarded("cuMemPoolCreate");
@@ -65,8 +68,10 @@ CUresult pool_create(CUmemoryPool* out, const CUmemPoolProps*) {
 CUresult pool_destroy(CUmemoryPool) { return guarded("cuMemPoolDestroy"); }
 CUresult pool_trim(CUmemoryPool, std::size_t) { return guarded("cuMemPoolTrimTo"); }
 CUresult pool_get(CUmemoryPool, CUmemPool_attribute attribute, void* out) {
-  const bool used = attribute == CU_MEMPOOL_ATTR_USED_MEM_CURRENT;
-  *static_cast<cuuint64_t*>(out) = used ? driver.pool_used : driver.pool_reserved;
+  auto& value = *static_cast<cuuint64_t*>(out);
+  if (attribute == CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT) value = driver.pool_reserved;
+  if (attribute == CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH) value = driver.pool_reserved_high;
+  if (attribute == CU_MEMPOOL_ATTR_USED_MEM_CURRENT) value = driver.pool_used;
   return guarded("cuMemPoolGetAttribute");
 }
 CUresult pool_set(CUmemoryPool, CUmemPool_attribute, void*) { return guarded("cuMemPoolSetAttribute"); }
