@@ -82,6 +82,7 @@ class WEIR_EXPORT backend {
   virtual result<void> deallocate_direct(void* pointer) noexcept = 0;
 
   // The backend's own non-blocking stream, on which the reservoir allocates and frees. Lives as long as the backend.
+  // Nobody may capture it, or make it wait for events that this backend did not record.
   virtual stream_handle own_stream() noexcept = 0;
   // Non-blocking streams for programs that have no runtime of their own to make them with: tools and tests. The library
   // makes none. A stream is destroyed before its backend; work still on it completes.

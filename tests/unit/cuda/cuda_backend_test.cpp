@@ -101,6 +101,21 @@ TEST_CASE("cuda backend: a capturing stream is refused before it is touched") {
   }
 }
 
+TEST_CASE("cuda backend: its own stream is never captured, and not asked whether it is") {
+  setting s;
+  for (const auto& call : stream_calls) {
+    CAPTURE(call.driver_call);
+    s.driver.calls.clear();
+    CHECK(call.make(*s.target, s.target->own_stream()) == errc::ok);
+    CHECK(s.driver.count(call.driver_call) == 1);
+    CHECK_FALSE(s.driver.called("cuStreamIsCapturing"));
+    CHECK(call.make(*s.target, stream) == errc::ok);
+    CHECK(s.driver.count("cuStreamIsCapturing") == 1);
+  }
+  CHECK_FALSE(s.driver.calls_unrelaxed);
+  CHECK_FALSE(s.driver.calls_without_context);
+}
+
 TEST_CASE("cuda backend: an error that stays is the device's, with CUDA's code") {
   setting s;
   for (const auto& call : stream_calls) {
