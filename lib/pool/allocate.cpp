@@ -112,19 +112,21 @@ result<void*> pool_impl::heap_miss(const heap_request& r, stream_state& s) noexc
   return fresh;
 }
 
-void* pool_impl::take(const heap_request& r, stream_state& home, core::epoch last_max, stream_state& taker) noexcept {
-  return r.is_small ? take_small(r, home, last_max, taker) : take_medium(r, home, last_max);
+void* pool_impl::take(const heap_request& r, stream_state& home, core::epoch last_max, stream_state& taker,
+                      core::region* fresh) noexcept {
+  return r.is_small ? take_small(r, home, last_max, taker, fresh) : take_medium(r, home, last_max, fresh);
 }
 
 // One for the caller, the rest of the batch for its cache.
-void* pool_impl::take_small(const heap_request& r, stream_state& home, core::epoch last_max,
-                            stream_state& taker) noexcept {
+void* pool_impl::take_small(const heap_request& r, stream_state& home, core::epoch last_max, stream_state& taker,
+                            core::region* fresh) noexcept {
   cache::block_cache* cache = cache::thread_table::find(taker.serial);
   std::array<core::block, core::slab_blocks_max> batch;
   const unsigned want = cache ? std::min<unsigned>(cache->refill_count(r.index), batch.size()) : 1;
   unsigned taken;
   {
     const std::lock_guard lock(home.mutex);
+    if (fresh) home.heap.add_region(fresh, home.current);
     taken = home.heap.take_blocks(r.index, batch.data(), want, last_max);
   }
   if (taken == 0) return nullptr;
@@ -139,10 +141,12 @@ void* pool_impl::take_small(const heap_request& r, stream_state& home, core::epo
   return batch[0].pointer;
 }
 
-void* pool_impl::take_medium(const heap_request& r, stream_state& home, core::epoch last_max) noexcept {
+void* pool_impl::take_medium(const heap_request& r, stream_state& home, core::epoch last_max,
+                             core::region* fresh) noexcept {
   core::range* range;
   {
     const std::lock_guard lock(home.mutex);
+    if (fresh) home.heap.add_region(fresh, home.current);
     range = home.heap.take_range(r.bytes, r.alignment, last_max);
     if (!range) return nullptr;
     range->states[0].store(r.state, std::memory_order_relaxed);
@@ -196,11 +200,7 @@ result<void*> pool_impl::from_others(const heap_request& r, stream_state& taker,
   auto region = reservoir_.adopt_region(r.bytes, taker, wait);
   if (!region) return std::move(region).error();
   if (*region) {
-    {
-      const std::lock_guard lock(taker.mutex);
-      taker.heap.add_region(*region, taker.current);
-    }
-    if (void* p = take(r, taker, core::epoch_any, taker)) {
+    if (void* p = take(r, taker, core::epoch_any, taker, *region)) {
       count(wait ? served_waited_ : served_passed_);
       return p;
     }
@@ -246,20 +246,18 @@ result<void*> pool_impl::grow(const heap_request& r, stream_state& s) noexcept {
   const std::size_t align_room = r.alignment > core::granule_bytes ? r.alignment : 0;
   auto region = reservoir_.grow_region(r.bytes + align_room, &s);
   if (!region) return std::move(region).error();
-  auto ordered = order_fresh(s);
-  {
-    // Where this stream could not be made to wait for it, it is the reservoir's, for whoever can.
-    stream_state& home = ordered ? s : streams_.at(0);
-    const std::lock_guard lock(home.mutex);
-    home.heap.add_region(*region, home.current);
+  if (auto ordered = order_fresh(s); !ordered) {
+    // This stream could not be made to wait for it, so it is the reservoir's, for whoever can.
+    stream_state& own = streams_.at(0);
+    const std::lock_guard lock(own.mutex);
+    own.heap.add_region(*region, own.current);
+    return std::move(ordered).error();
   }
-  if (!ordered) return std::move(ordered).error();
+  void* p = take(r, s, core::epoch_any, s, *region);
+  if (!p) return error{.code = errc::internal, .what = "a new region does not hold what it was made for"};
+  count(served_native_);
   sample_peak();
-  if (void* p = take(r, s, core::epoch_any, s)) {
-    count(served_native_);
-    return p;
-  }
-  return error{.code = errc::out_of_memory, .bytes = r.bytes};  // another thread of this stream was quicker
+  return p;
 }
 
 // Makes what the reservoir just got usable on `s`.

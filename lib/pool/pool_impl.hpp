@@ -79,9 +79,12 @@ class pool_impl {
   void say_failed(const error&) noexcept;
   result<void*> allocate_from_heap(const heap_request&, stream_state&) noexcept;
   result<void*> heap_miss(const heap_request&, stream_state&) noexcept;
-  void* take(const heap_request&, stream_state& home, core::epoch last_max, stream_state& taker) noexcept;
-  void* take_small(const heap_request&, stream_state& home, core::epoch last_max, stream_state& taker) noexcept;
-  void* take_medium(const heap_request&, stream_state& home, core::epoch last_max) noexcept;
+  // With `fresh`, a region that joins the heap first, under the same lock: before anyone could find it empty.
+  void* take(const heap_request&, stream_state& home, core::epoch last_max, stream_state& taker,
+             core::region* fresh = nullptr) noexcept;
+  void* take_small(const heap_request&, stream_state& home, core::epoch last_max, stream_state& taker,
+                   core::region* fresh) noexcept;
+  void* take_medium(const heap_request&, stream_state& home, core::epoch last_max, core::region* fresh) noexcept;
   bool settle(stream_state&, const stream_state* caller) noexcept;
   bool settle_known(stream_state&) noexcept;
   result<bool> settle_waiting(stream_state&) noexcept;

@@ -68,6 +68,28 @@ TEST_CASE("threads: all on one stream") {
   CHECK(s.pool.statistics().allocated == 0);
 }
 
+// Each makes the pool grow, and looks for free memory to give back before: the others' new regions are none.
+TEST_CASE("threads: the first allocation of each, at once on one stream, is served") {
+  const auto device = sim::device::make();
+  std::atomic<unsigned> failed{0};
+  for (int round = 0; round < 100; ++round) {
+    weir::pool pool = pool::make(device->make_backend());
+    const weir::stream stream = must(pool.stream(device->create_stream()));
+    std::atomic<int> ready{0};
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 4; ++t)
+      threads.emplace_back([&, t] {
+        ++ready;
+        while (ready < 4) std::this_thread::yield();
+        const auto p = pool.try_allocate(t % 2 ? 4096 : 3 * MiB, stream);
+        if (!p || !pool.try_deallocate(*p, stream)) ++failed;
+      });
+    for (std::thread& t : threads) t.join();
+    REQUIRE(pool.statistics().failures == 0);
+  }
+  CHECK(failed == 0);
+}
+
 TEST_CASE("threads: a crowded pool, trimmed, defragmented and looked at meanwhile") {
   scene s({.bytes_max = 512 * MiB});
   std::atomic<unsigned> failed{0};
