@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What weir asks of a device. A pool stands on one backend and calls nothing else; the CUDA backend and the simulated
-// device are the two there are, and tests/unit/backend_contract.hpp is what both must do.
+// device are the two there are, and tests/support/backend_contract.hpp is what both must do.
 //
 // Conventions of every call below:
 //   - noexcept, thread-safe, and answers with a `result`; a failure changes nothing;
@@ -32,7 +32,6 @@ struct stream_identity {
   std::uint64_t id = 0;  // unique for the life of the process, never reused, unlike the handle
   int device = 0;        // the stream's own device
   stream_kind kind = stream_kind::ordinary;
-  bool capturing = false;
 };
 
 // All of the native pool of this backend. `reserved` is what it has from the driver, `used` what we have from it.
@@ -66,7 +65,8 @@ class WEIR_EXPORT backend {
   virtual const backend_capabilities& capabilities() const noexcept = 0;
 
   // The native pool, in stream order. The range is usable by work put on `stream` after the call; it lies inside one
-  // native allocation and begins at a multiple of granularity. errc::out_of_memory carries bytes and what is free.
+  // native allocation and begins at a multiple of granularity, whatever its size. errc::out_of_memory carries bytes and
+  // what is free.
   virtual result<void*> allocate(std::size_t bytes, stream_handle stream) noexcept = 0;
   // `pointer` comes from allocate(); every use of it is ordered before this point of `stream`.
   virtual result<void> deallocate(void* pointer, stream_handle stream) noexcept = 0;
@@ -88,10 +88,11 @@ class WEIR_EXPORT backend {
   virtual result<stream_handle> create_stream() noexcept = 0;
   virtual result<void> destroy_stream(stream_handle stream) noexcept = 0;
   // The stream's id alone: what every call with a raw handle is verified by, so it must stay cheap (67 ns on CUDA).
-  // Of the per-thread default stream it is the calling thread's.
+  // Of the per-thread default stream it is the calling thread's. errc::stream_capturing for a capturing stream, and for
+  // the legacy stream while a blocking stream of its device is being captured: CUDA tells no id then.
   virtual result<std::uint64_t> identify(stream_handle stream) noexcept = 0;
   // The whole identity, at first sight of a stream. errc::wrong_device for a stream of another device,
-  // errc::stream_unsupported for one of a green or non-primary context. A capturing stream is answered, not refused.
+  // errc::stream_unsupported for one of a green or non-primary context, errc::stream_capturing as of identify().
   virtual result<stream_identity> examine(stream_handle stream) noexcept = 0;
   // True when all work put on `stream` so far has completed. Never waits.
   virtual result<bool> is_idle(stream_handle stream) noexcept = 0;

@@ -97,7 +97,8 @@ class WEIR_EXPORT device : public std::enable_shared_from_this<device> {
   // Streams. A destroyed stream's pending work completes; its handle may come back for another stream, with a new id.
   virtual stream_handle create_stream(bool non_blocking = true) = 0;
   virtual void destroy_stream(stream_handle) = 0;
-  // Marks a stream as being captured, as cudaStreamBeginCapture would; what is launched on it meanwhile does not run.
+  // Marks a stream as being captured, as cudaStreamBeginCapture would; what is launched on it meanwhile does not run,
+  // and backends refuse it, and with a blocking stream the legacy stream too.
   virtual void set_capturing(stream_handle, bool) = 0;
 
   // Puts work of `duration_ns` on a stream that reads and writes ranges. Each write must be ordered after every

@@ -42,9 +42,9 @@ result<void*> pool_impl::allocate_unobserved(std::size_t bytes, stream_state& s,
   if (bytes > bytes_askable_max) return error{.code = errc::invalid_size, .bytes = bytes, .limit = bytes_askable_max};
   if (options_.bypass) return direct_unobserved(bytes, alignment);
   if (options_.guard_capture) {
+    // examine() refuses a capturing stream.
     const auto who = backend_->examine(s.handle.load(std::memory_order_acquire));
     if (!who) return who.error();
-    if (who->capturing) return error{.code = errc::stream_capturing};
   }
   const bool is_aligned = alignment > core::unit_bytes;
   const life state = is_aligned ? core::life_live | core::life_aligned : core::life_live;
@@ -168,8 +168,8 @@ bool pool_impl::settle(stream_state& s, const stream_state* caller) noexcept {
   return settle_known(s);
 }
 
-// The same without a look. What has passed is anybody's at once, however old; what this stream only waits for is others'
-// when this stream has come so far, which of a retired one nobody would ever see.
+// The same without a look. What has passed is anybody's at once, however old; what this stream only waits for is
+// others' when this stream has come so far, which of a retired one nobody would ever see.
 bool pool_impl::settle_known(stream_state& s) noexcept {
   const std::lock_guard lock(s.mutex);
   const auto passed = [&](core::ticket t) { return order_.has_passed(t); };

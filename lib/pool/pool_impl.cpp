@@ -56,7 +56,7 @@ pool_impl::pool_impl(std::unique_ptr<backend> b, pool_options options, std::uint
       backend_(std::move(b)),
       options_(std::move(options)),
       order_(*backend_, streams_, options_.trust_handles),
-      reservoir_(*backend_, options_, streams_, order_, id) {}
+      reservoir_(*backend_, options_, streams_, order_, id, [this](const stream_state* caller) { gather(caller); }) {}
 
 result<std::unique_ptr<pool_impl>> pool_impl::make(std::unique_ptr<backend> b, pool_options options) noexcept {
   if (!b) return error{.code = errc::invalid_argument, .what = "a pool without a backend"};

@@ -132,7 +132,7 @@ class pool_impl {
   void say_allocated(void*, std::size_t bytes, std::size_t alignment, const stream_state*, allocation_kind) noexcept;
   // Before the block can be anybody's again.
   void say_deallocated(std::uintptr_t, std::size_t given, std::size_t has, const stream_state*,
-                               allocation_kind) noexcept;
+                       allocation_kind) noexcept;
   void abandon() noexcept;
 
   const std::uint64_t id_;

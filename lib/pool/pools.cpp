@@ -63,6 +63,7 @@ result<pool*> pools::on(raw_stream stream) noexcept {
     if (!here) return here;
     const auto identity = (*here)->backend().examine(stream.handle());
     if (identity && identity->device == device) return here;
+    if (!identity && identity.error().code == errc::stream_capturing) return identity.error();
   }
   return error{.code = errc::wrong_device, .what = "a stream of none of the devices"};
 }

@@ -30,7 +30,9 @@ namespace weir::detail {
 
 class reservoir {
  public:
-  reservoir(backend&, const pool_options&, stream_table&, order&, std::uint64_t pool_id);
+  // `gather` brings free blocks together in the heaps; called before the native pool would grow, with growth_ held.
+  reservoir(backend&, const pool_options&, stream_table&, order&, std::uint64_t pool_id,
+            std::function<void(const stream_state* caller)> gather);
   ~reservoir();
 
   // --- big blocks ---
@@ -104,7 +106,8 @@ class reservoir {
   void recycle_for(std::size_t bytes, const stream_state* caller) noexcept;
   bool recycle_one_kept(std::size_t missing) noexcept;
   bool recycle_one_region() noexcept;
-  void shrink_kept(const stream_state* caller) noexcept;
+  bool is_keeping_too_much() const noexcept;
+  void shrink_kept() noexcept;
   void look_at_all(const stream_state* caller) noexcept;
   bool free_native(core::extent&, const core::ticket_set&, const stream_state* caller) noexcept;
   void forget(core::extent&) noexcept;
@@ -120,6 +123,7 @@ class reservoir {
   stream_table& streams_;
   order& order_;
   const std::uint64_t pool_id_;
+  const std::function<void(const stream_state*)> gather_;
   std::atomic<std::size_t> bytes_max_;
   const std::size_t native_max_;  // the native pool's own limit, which protects growth while no direct bytes count
 

@@ -109,12 +109,28 @@ TEST_CASE("capture: the legacy stream is refused while a blocking stream is capt
   CHECK(code_of(target->deallocate(block, legacy_stream())) == errc::stream_capturing);
   CHECK(code_of(target->record(event, legacy_stream())) == errc::stream_capturing);
   CHECK(code_of(target->is_idle(legacy_stream())) == errc::stream_capturing);
-  CHECK(value_of(target->examine(legacy_stream())).capturing);
-  CHECK(code_of(target->identify(legacy_stream())) == errc::ok);
+  CHECK(code_of(target->examine(legacy_stream())) == errc::stream_capturing);
   end_capture(blocking);
-  CHECK_FALSE(value_of(target->examine(legacy_stream())).capturing);
+  CHECK(code_of(target->examine(legacy_stream())) == errc::ok);
   value_of(target->deallocate(block, legacy_stream()));
   target->destroy_event(event);
+  CHECK(cudaGetLastError() == cudaSuccess);
+}
+
+TEST_CASE("capture: a blocking stream's survives who asks for its id and for the legacy stream's") {
+  require_device();
+  auto target = value_of(make_cuda_backend(0));
+  gpu_stream blocking(cudaStreamDefault);
+  const std::uint64_t legacy = value_of(target->identify(legacy_stream()));
+  WEIR_CUDA_OK(cudaStreamBeginCapture(blocking, cudaStreamCaptureModeGlobal));
+  busy(1, blocking);
+  for (const stream_handle asked : {stream_handle(blocking), legacy_stream()}) {
+    const auto answer = target->identify(asked);
+    CAPTURE(answer ? cudaSuccess : static_cast<cudaError_t>(answer.error().native_code));
+    CHECK(code_of(answer) == errc::stream_capturing);
+  }
+  end_capture(blocking);
+  CHECK(value_of(target->identify(legacy_stream())) == legacy);
   CHECK(cudaGetLastError() == cudaSuccess);
 }
 

@@ -178,6 +178,33 @@ TEST_CASE("handle: a stream of another device is refused as that") {
   CHECK(must(target->identify(foreign)) != 0);
 }
 
+TEST_CASE("capture: of a blocking stream, it takes the legacy stream out of use") {
+  const auto device = sim::device::make();
+  const auto target = device->make_backend();
+  const stream_handle blocking = device->create_stream(false);
+  const stream_handle other = device->create_stream();
+  device->set_capturing(other, true);
+  CHECK(why(target->identify(legacy_stream())) == errc::ok);
+  device->set_capturing(blocking, true);
+  CHECK(why(target->identify(legacy_stream())) == errc::stream_capturing);
+  CHECK(why(target->examine(legacy_stream())) == errc::stream_capturing);
+  CHECK(why(target->allocate(MiB, legacy_stream())) == errc::stream_capturing);
+  CHECK(why(sim::device::make()->make_backend()->identify(blocking)) == errc::stream_capturing);
+  device->set_capturing(blocking, false);
+  CHECK(why(target->examine(legacy_stream())) == errc::ok);
+}
+
+TEST_CASE("native pool: a power of two behind others is not aligned to itself") {
+  const auto device = sim::device::make();
+  const auto target = device->make_backend();
+  const stream_handle stream = device->create_stream();
+  must(target->allocate(33 * 1024, stream));  // at the chunk's low end; what follows comes from its high end
+  for (std::size_t bytes = 64 * 1024; bytes <= 16 * MiB; bytes *= 4) {
+    must(target->allocate(33 * 1024, stream));
+    CHECK(reinterpret_cast<std::uintptr_t>(must(target->allocate(bytes, stream))) % bytes != 0);
+  }
+}
+
 TEST_CASE("addresses: no two devices or backends share any, and none is real") {
   std::vector<std::shared_ptr<sim::device>> devices;
   std::vector<std::unique_ptr<backend>> backends;

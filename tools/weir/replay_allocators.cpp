@@ -53,6 +53,7 @@ void weir_allocator::end_pass(replay_figures& figures) {
                           .grow = now.native.grow - before_.native.grow,
                           .trim = now.native.trim - before_.native.trim};
   figures.waits_inserted = now.waits_inserted - before_.waits_inserted;
+  figures.waits_fresh = now.waits_fresh - before_.waits_fresh;
 }
 
 result<void> native_allocator::open(const replay_device& device, std::size_t bytes_max, std::size_t stream_count) {

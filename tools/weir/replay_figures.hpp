@@ -34,7 +34,8 @@ struct replay_figures {
   double hit_rate = 0;
   bool is_modelled = false;
   native_call_figures native_calls{};
-  std::uint64_t waits_inserted = 0;
+  std::uint64_t waits_inserted = 0;  // for another of the trace's streams
+  std::uint64_t waits_fresh = 0;     // for the reservoir's stream
 
   double reserved_over_live() const noexcept {
     return peak_live_bytes ? static_cast<double>(peak_reserved_bytes) / static_cast<double>(peak_live_bytes) : 0;

@@ -140,7 +140,7 @@ void write(json& out, const replay_figures& run) {
   out.member("cached_rate", run.cached_rate).member("hit_rate", run.hit_rate);
   out.member("clock", run.is_modelled ? "modelled" : "measured");
   write(out, run.native_calls);
-  out.member("waits_inserted", run.waits_inserted).end_object();
+  out.member("waits_inserted", run.waits_inserted).member("waits_fresh", run.waits_fresh).end_object();
 }
 
 std::string device_words(const replay_device& device) {

@@ -137,7 +137,8 @@ result<void> cuda_backend::destroy_stream(stream_handle stream) noexcept {
 
 result<std::uint64_t> cuda_backend::identify(stream_handle stream) noexcept {
   if (const errc gone = process_state(); gone != errc::ok) return error{.code = gone, .what = "cuStreamGetId"};
-  // The special handles mean a stream of the current context, so it has to be ours. No capture minds this call.
+  // The special handles mean a stream of the current context, so it has to be ours. Of a capturing stream the driver
+  // refuses to tell the id, which is the error we answer with; to look first would double the price of every call.
   const context_scope current(api_, device_.context);
   if (current.status() != CUDA_SUCCESS) return to_error(current.status(), "cuStreamGetId");
   unsigned long long id = 0;
@@ -159,17 +160,13 @@ result<void> cuda_backend::require_context_of(stream_handle stream) noexcept {
 }
 
 result<stream_identity> cuda_backend::examine(stream_handle stream) noexcept {
-  const auto id = identify(stream);
-  if (!id) return id.error();
-  stream_identity out{.id = *id, .device = device_.ordinal, .kind = kind_of(stream)};
+  unsigned long long id = 0;
+  auto asked = on_stream(stream, "cuStreamGetId", [&] { return api_.stream_get_id(stream, &id); });
+  if (!asked) return asked.error();
+  const stream_identity out{.id = id, .device = device_.ordinal, .kind = kind_of(stream)};
   if (out.kind == stream_kind::ordinary) {
     if (auto ours = require_context_of(stream); !ours) return ours.error();
   }
-  const context_scope current(api_, device_.context);
-  if (current.status() != CUDA_SUCCESS) return to_error(current.status(), "cuStreamIsCapturing");
-  const auto capturing = is_capturing(api_, stream);
-  if (!capturing) return capturing.error();
-  out.capturing = *capturing;
   return out;
 }
 

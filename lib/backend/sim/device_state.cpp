@@ -48,8 +48,9 @@ std::size_t device_state::free_bytes() const noexcept {
   return taken < what.bytes_total ? what.bytes_total - taken : 0;
 }
 
-stream_identity identity_of(const virtual_streams::stream& s, int ordinal) noexcept {
-  return {s.id, ordinal, s.kind, s.capturing};
+result<stream_identity> identity_of(const virtual_streams::stream& s, device_state& on) noexcept {
+  if (on.streams.is_capturing(s)) return error{.code = errc::stream_capturing, .what = "identity of a stream"};
+  return stream_identity{s.id, on.what.ordinal, s.kind};
 }
 
 result<stream_identity> identify_elsewhere(stream_handle handle) noexcept {
@@ -58,7 +59,7 @@ result<stream_identity> identify_elsewhere(stream_handle handle) noexcept {
     const std::lock_guard lock(table().mutex);
     if (device_state* const other = table().devices[index]) {
       const std::lock_guard other_lock(other->mutex);
-      if (const auto* s = other->streams.find(handle)) return identity_of(*s, other->what.ordinal);
+      if (const auto* s = other->streams.find(handle)) return identity_of(*s, *other);
     }
   }
   return error{.code = errc::invalid_argument, .what = "stream: no such stream is alive"};

@@ -69,7 +69,8 @@ struct device_state {
 
 // Identity of a stream of another simulated device of this process, for the answer "wrong device".
 result<stream_identity> identify_elsewhere(stream_handle) noexcept;
-stream_identity identity_of(const virtual_streams::stream&, int ordinal) noexcept;
+// Of a stream of `on`, whose lock is held. A capturing stream has none to tell.
+result<stream_identity> identity_of(const virtual_streams::stream&, device_state& on) noexcept;
 
 std::unique_ptr<backend> make_sim_backend(std::shared_ptr<device_state>, std::size_t pool_bytes_max);
 

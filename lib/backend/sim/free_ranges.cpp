@@ -1,37 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backend/sim/free_ranges.hpp"
 
-#include <algorithm>
 #include <iterator>
 
 namespace weir::sim {
-namespace {
-
-using sized = std::pair<std::uint64_t, std::uint64_t>;  // bytes, begin
-
-// The block at the high end of a range.
-std::uint64_t high_end(const sized& range, std::uint64_t bytes, std::uint64_t alignment) {
-  return (range.second + range.first - bytes) & ~(alignment - 1);
-}
-
-std::uint64_t align_up(std::uint64_t address, std::uint64_t alignment) {
-  return (address + alignment - 1) & ~(alignment - 1);
-}
-
-// Best fit in one set. Ranges a little larger than the request may be misaligned, so a few of them are tried and then
-// one that is large enough wherever it begins.
-const sized* smallest_serving(const free_ranges::size_set& sizes, std::uint64_t bytes, std::uint64_t alignment) {
-  constexpr int tries = 64;
-  auto it = sizes.lower_bound({bytes, 0});
-  for (int i = 0; i < tries && it != sizes.end(); ++i, ++it)
-    if (align_up(it->second, alignment) + bytes <= it->second + it->first) return &*it;
-  if (it == sizes.end()) return nullptr;
-  it = sizes.lower_bound({std::max(bytes + alignment, it->first), 0});
-  return it == sizes.end() ? nullptr : &*it;
-}
-
-}  // namespace
-
 void free_ranges::link(std::uint64_t begin, const range& r) {
   by_address_.emplace(begin, r);
   by_size_[r.owner].emplace(r.end - begin, begin);
@@ -71,23 +43,22 @@ void free_ranges::remove(std::uint64_t begin, std::uint64_t end) {
   }
 }
 
-std::optional<std::uint64_t> free_ranges::best_fit(std::uint64_t bytes, std::uint64_t alignment,
-                                                   range_owner owner) const {
+std::optional<std::uint64_t> free_ranges::best_fit(std::uint64_t bytes, range_owner owner) const {
   const auto sizes = by_size_.find(owner);
   if (sizes == by_size_.end()) return std::nullopt;
-  const sized* best = smallest_serving(sizes->second, bytes, alignment);
-  if (!best) return std::nullopt;
-  return high_end(*best, bytes, alignment);
+  const auto best = sizes->second.lower_bound({bytes, 0});
+  if (best == sizes->second.end()) return std::nullopt;
+  return best->second + best->first - bytes;
 }
 
-std::optional<std::uint64_t> free_ranges::best_fit_of_all(std::uint64_t bytes, std::uint64_t alignment) const {
-  const sized* best = nullptr;
+std::optional<std::uint64_t> free_ranges::best_fit_of_all(std::uint64_t bytes) const {
+  const size_set::value_type* best = nullptr;
   for (const auto& [owner, sizes] : by_size_) {
-    const sized* found = smallest_serving(sizes, bytes, alignment);
-    if (found && (!best || *found < *best)) best = found;
+    const auto found = sizes.lower_bound({bytes, 0});
+    if (found != sizes.end() && (!best || *found < *best)) best = &*found;
   }
   if (!best) return std::nullopt;
-  return high_end(*best, bytes, alignment);
+  return best->second + best->first - bytes;
 }
 
 const free_ranges::address_map::value_type* free_ranges::ending_at(std::uint64_t address) const {

@@ -33,11 +33,10 @@ class free_ranges {
   // Takes [begin, end) out of whatever ranges it meets; what they have outside stays as it was.
   void remove(std::uint64_t begin, std::uint64_t end);
 
-  // An aligned address at the high end of the smallest range of the owner that can serve, the lowest of equals;
-  // `alignment` is a power of two.
-  std::optional<std::uint64_t> best_fit(std::uint64_t bytes, std::uint64_t alignment, range_owner) const;
+  // The address of `bytes` at the high end of the owner's smallest range that has as many, the lowest of equals.
+  std::optional<std::uint64_t> best_fit(std::uint64_t bytes, range_owner) const;
   // The same among the ranges of all.
-  std::optional<std::uint64_t> best_fit_of_all(std::uint64_t bytes, std::uint64_t alignment) const;
+  std::optional<std::uint64_t> best_fit_of_all(std::uint64_t bytes) const;
 
   // The range that ends or begins at an address, or null.
   const address_map::value_type* ending_at(std::uint64_t address) const;

@@ -2,7 +2,6 @@
 #include "backend/sim/native_pool_model.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <iterator>
 
 namespace weir::sim {
@@ -27,8 +26,7 @@ range_owner native_pool_model::owner_of(stream_slot stream, std::uint64_t rounde
 
 native_pool_model::request native_pool_model::rounded(std::uint64_t bytes, const taker& who) const {
   const std::uint64_t whole = align_up(bytes, config_.granularity);
-  const bool aligned = std::has_single_bit(whole) && whole <= config_.chunk_bytes;
-  return {whole, aligned ? whole : config_.granularity, owner_of(who.stream, whole), who};
+  return {whole, owner_of(who.stream, whole), who};
 }
 
 std::optional<native_pool_model::allocation> native_pool_model::allocate(std::uint64_t bytes, const taker& who,
@@ -37,7 +35,7 @@ std::optional<native_pool_model::allocation> native_pool_model::allocate(std::ui
   if (bytes > config_.address_end - config_.address_begin) return std::nullopt;
   const request r = rounded(bytes, who);
   unfinished_.settle(now_ns);
-  if (const auto address = free_.best_fit(r.bytes, r.alignment, r.owner)) return take(*address, r);
+  if (const auto address = free_.best_fit(r.bytes, r.owner)) return take(*address, r);
   if (const auto taken = take_over(r)) return taken;
   if (const auto filled = fill_hole(r, device_free)) return filled;
   return take_late(r);
@@ -85,7 +83,7 @@ std::optional<native_pool_model::allocation> native_pool_model::fill_hole(const 
 }
 
 std::optional<native_pool_model::allocation> native_pool_model::take_late(const request& r) {
-  const auto address = free_.best_fit_of_all(r.bytes, r.alignment);
+  const auto address = free_.best_fit_of_all(r.bytes);
   if (!address) return std::nullopt;
   const free_point last = unfinished_.last_in(*address, *address + r.bytes);
   allocation made = take(*address, r);
@@ -121,10 +119,10 @@ std::optional<native_pool_model::placement> native_pool_model::best_hole(const r
     if (gap_end - gap_begin < gap_bytes_min) continue;
     const auto* before = free_.ending_at(gap_begin);
     const bool edge = before && before->second.owner == r.owner;
-    consider(align_up(edge ? before->first : gap_begin, r.alignment));
+    consider(edge ? before->first : gap_begin);
     const auto* after = free_.beginning_at(gap_end);
     if (after && after->second.owner == r.owner && after->second.end >= config_.address_begin + r.bytes)
-      consider(align_down(after->second.end - r.bytes, r.alignment));
+      consider(after->second.end - r.bytes);
   }
   return best;
 }

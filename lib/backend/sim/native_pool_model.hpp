@@ -3,8 +3,12 @@
 // A native pool as it was measured to behave (ARCHITECTURE.md, "The simulated device"), as pure arithmetic over
 // addresses: no lock, no clock, no device. Physical memory comes in chunks mapped at chunk-aligned addresses.
 //
-// Chunks are cut for one stream and one kind of size, small or not; between streams and kinds memory goes in whole free
-// chunks. That is no measurement but what reproduces measured footprints. An allocation is served by
+// Every size, a power of two as well, begins at a multiple of the granularity and at no more than that, as measured.
+//
+// Chunks are cut for one stream and one kind of size, small or not, from the high end of a free range; between streams
+// and kinds memory goes in whole free chunks. That is no measurement but what reproduces measured footprints: the
+// device fills a fresh chunk upwards with sizes of both kinds, and a model that does comes out too low by up to 0.06 of
+// peak live. An allocation is served by
 //   1. best fit in the contiguous free ranges of its stream and kind, else
 //   2. whole free chunks of others where they are, if complete or ordered before the stream, else
 //   3. the address hole (unmapped addresses and the owner's free edges on both sides) that lacks the fewest chunks;
@@ -67,7 +71,6 @@ class native_pool_model {
  private:
   struct request {
     std::uint64_t bytes = 0;  // rounded
-    std::uint64_t alignment = 0;
     range_owner owner = 0;
     taker who;
   };

@@ -95,7 +95,7 @@ result<virtual_streams::stream*> sim_backend::usable(stream_handle handle) {
       return refusal(errc::wrong_device, "stream");
     return refusal(errc::invalid_argument, "stream: no such stream is alive");
   }
-  if (s->capturing) return refusal(errc::stream_capturing, nullptr);
+  if (device_->streams.is_capturing(*s)) return refusal(errc::stream_capturing, nullptr);
   return s;
 }
 
@@ -180,7 +180,7 @@ result<void*> sim_backend::allocate_direct(std::size_t bytes) noexcept {
   const error refused{.code = errc::out_of_memory, .bytes = bytes, .limit = device_->free_bytes()};
   if (c.failed || bytes > device_->free_bytes()) return refused;
   const std::uint64_t whole = (bytes + direct_granularity - 1) / direct_granularity * direct_granularity;
-  const auto at = device_->direct_addresses.best_fit(whole, direct_granularity, 0);
+  const auto at = device_->direct_addresses.best_fit(whole, 0);
   if (whole > device_->free_bytes() || !at) return refused;
   device_->direct_addresses.remove(*at, *at + whole);
   device_->direct_live.emplace(*at, whole);
@@ -241,7 +241,7 @@ result<stream_identity> sim_backend::look_up(stream_handle handle) noexcept {
     call c(*device_, device_->what.costs.identify_ns);
     ++device_->calls.identify;
     if (c.refused()) return c.why();
-    if (const auto* s = device_->streams.find(handle)) return identity_of(*s, device_->what.ordinal);
+    if (const auto* s = device_->streams.find(handle)) return identity_of(*s, *device_);
   }
   return identify_elsewhere(handle);
 }

@@ -86,6 +86,12 @@ void virtual_streams::for_each_blocking(Visit visit) {
   for (auto& [thread, s] : per_thread_) visit(s);
 }
 
+bool virtual_streams::is_capturing(const stream& s) {
+  bool is = s.capturing;
+  if (s.kind == stream_kind::legacy_default) for_each_blocking([&](const stream& other) { is |= other.capturing; });
+  return is;
+}
+
 std::uint64_t virtual_streams::put(stream& s, std::uint64_t now_ns, std::uint64_t duration_ns) {
   const auto after = [&](const stream& other) {
     s.ready_at_ns = std::max(s.ready_at_ns, other.ready_at_ns);

@@ -36,6 +36,8 @@ class virtual_streams {
   bool destroy(stream_handle);
   // The stream behind a handle as the calling thread means it, or null.
   stream* find(stream_handle);
+  // Also true of the legacy stream while a blocking stream is being captured: it takes no work then.
+  bool is_capturing(const stream&);
 
   // Puts work on a stream; when it will be complete.
   std::uint64_t put(stream&, std::uint64_t now_ns, std::uint64_t duration_ns);

@@ -86,7 +86,9 @@ CUresult memory_info(std::size_t* free_bytes, std::size_t* total) {
 CUresult stream_create(CUstream* out, unsigned) { return *out = fake_stream(99), guarded("cuStreamCreate"); }
 CUresult stream_destroy(CUstream) { return guarded("cuStreamDestroy"); }
 CUresult stream_get_id(CUstream stream, unsigned long long* out) {
-  return *out = reinterpret_cast<std::uintptr_t>(stream) + 1000, in_context("cuStreamGetId");
+  *out = reinterpret_cast<std::uintptr_t>(stream) + 1000;
+  const CUresult answered = in_context("cuStreamGetId");
+  return driver.capturing.count(stream) ? CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED : answered;
 }
 CUresult stream_get_context(CUstream stream, CUcontext* out) {
   const auto found = driver.contexts.find(stream);

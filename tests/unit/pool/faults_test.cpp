@@ -25,7 +25,8 @@ void comes_clean(scene& s) {
   CHECK(must(s.pool.backend().pool_bytes()).used == 0);
 }
 
-TEST_CASE("fault: a native allocation that fails is met by the pressure chain, and by an answer when it fails for good") {
+TEST_CASE(
+    "fault: a native allocation that fails is met by the pressure chain, and by an answer when it fails for good") {
   for (const std::size_t bytes : {small, medium, big}) {
     scene s;
     const weir::stream stream = s.make_stream();
@@ -40,7 +41,6 @@ TEST_CASE("fault: a native allocation that fails is met by the pressure chain, a
     comes_clean(s);
   }
 }
-
 
 // The device is full of what another stream still uses, and goes back to the native pool behind it: what comes from
 // there is late on the reservoir's own stream, and the taker needs an event. The first of each call is the relief's.

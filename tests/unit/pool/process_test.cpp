@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A pool belongs to the process that made it: what a child gets after fork, and what happens at exit.
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
 #include <optional>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "scene.hpp"
 
