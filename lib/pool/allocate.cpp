@@ -54,7 +54,8 @@ result<void*> pool_impl::allocate_unobserved(std::size_t bytes, stream_state& s,
     const size_class index = core::class_of(padded);
     if (cache::block_cache* cache = cache_for(s))
       if (void* p = cache->take(index, state)) return p;
-    return allocate_from_heap({.is_small = true, .index = index, .bytes = padded, .alignment = alignment, .state = state}, s);
+    return allocate_from_heap(
+        {.is_small = true, .index = index, .bytes = padded, .alignment = alignment, .state = state}, s);
   }
   if (bytes <= core::medium_bytes_max && alignment <= core::medium_bytes_max)
     return allocate_from_heap({.is_small = false, .bytes = bytes, .alignment = alignment, .state = state}, s);
