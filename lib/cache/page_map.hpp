@@ -4,7 +4,8 @@
 //
 // Native allocations are packed at 512 bytes, so a page may hold the tail of one and the head of the next. None is
 // smaller than a page: so two at most, one with the page's last byte, one with its first, and each has its place. Where
-// the one begins is kept with it and not asked of it: while an address of the other is looked up, it may become another.
+// the one begins is kept with it and not asked of it: while an address of the other is looked up, it may become
+// another.
 //
 // find() takes no lock and two loads. set() and clear() are the owner's, who alone holds the addresses; the leaves are
 // made once and never go away.

@@ -31,11 +31,12 @@ inline constexpr unsigned slab_blocks_max = 64;  // one word of bits
 
 // Where a block is: a word of flags, so that a free learns in one read whether anything about the block is unusual.
 using life = std::uint8_t;
-inline constexpr life life_free = 0;     // in a heap
-inline constexpr life life_cached = 1;   // in a thread's cache
-inline constexpr life life_live = 2;     // the user's, and further
-inline constexpr life life_used = 4;     //   uses on other streams were announced
-inline constexpr life life_aligned = 8;  //   larger than its size says: for more than 256 bytes of alignment, or in need
+inline constexpr life life_free = 0;    // in a heap
+inline constexpr life life_cached = 1;  // in a thread's cache
+inline constexpr life life_live = 2;    // the user's, and further
+inline constexpr life life_used = 4;    //   uses on other streams were announced
+inline constexpr life life_aligned =
+    8;  //   larger than its size says: for more than 256 bytes of alignment, or in need
 constexpr bool is_live(life state) noexcept { return (state & life_live) != 0; }
 
 struct region;

@@ -63,7 +63,8 @@ class heap {
 
   // A region, wholly free, from now on this heap's. Its parts count as last used in `last`.
   void add_region(region*, epoch last) noexcept;
-  // A wholly free region, last used at or before `last_max`, and when that was; it leaves the heap. Null: there is none.
+  // A wholly free region, last used at or before `last_max`, and when that was; it leaves the heap. Null: there is
+  // none.
   struct emptied {
     region* where = nullptr;
     epoch last = 0;

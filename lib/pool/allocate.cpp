@@ -54,7 +54,8 @@ result<void*> pool_impl::allocate_unobserved(std::size_t bytes, stream_state& s,
     const size_class index = core::class_of(padded);
     if (cache::block_cache* cache = cache_for(s))
       if (void* p = cache->take(index, state)) return p;
-    return allocate_from_heap({.is_small = true, .index = index, .bytes = padded, .alignment = alignment, .state = state}, s);
+    return allocate_from_heap(
+        {.is_small = true, .index = index, .bytes = padded, .alignment = alignment, .state = state}, s);
   }
   if (bytes <= core::medium_bytes_max && alignment <= core::medium_bytes_max)
     return allocate_from_heap({.is_small = false, .bytes = bytes, .alignment = alignment, .state = state}, s);
@@ -184,8 +185,8 @@ bool pool_impl::settle(stream_state& s, const stream_state* caller) noexcept {
   return settle_known(s);
 }
 
-// The same without a look. What has passed is anybody's at once, however old; what this stream only waits for is others'
-// when this stream has come so far, which of a retired one nobody would ever see.
+// The same without a look. What has passed is anybody's at once, however old; what this stream only waits for is
+// others' when this stream has come so far, which of a retired one nobody would ever see.
 bool pool_impl::settle_known(stream_state& s) noexcept {
   const std::lock_guard lock(s.mutex);
   return settle_locked(s) != 0;

@@ -589,7 +589,9 @@ void reservoir::walk(const std::function<void(const block_info&)>& visit) const 
       visit({.pointer = base::pointer(b->base), .bytes = begin - b->base, .state = block_state::free});
     visit({.pointer = base::pointer(begin),
            .bytes = b->base + b->bytes - begin,
-           .state = live ? block_state::live : passed ? block_state::free : block_state::pending});
+           .state = live     ? block_state::live
+                    : passed ? block_state::free
+                             : block_state::pending});
   }
   for (const auto& [at, d] : direct_)
     visit({.pointer = base::pointer(at), .bytes = d.bytes, .state = block_state::live, .direct = true});

@@ -83,7 +83,7 @@ class reservoir {
     std::size_t held = 0, held_peak = 0, reserved = 0, reserved_peak = 0;
     std::size_t direct = 0, big_live = 0, big_kept = 0, big_kept_largest = 0, big_live_peak = 0;
     std::size_t big_claimed = 0;  // neither live nor kept: in the hands of a call
-    std::size_t touched = 0;  // bytes of chunks that something native is in
+    std::size_t touched = 0;      // bytes of chunks that something native is in
     std::uint64_t big_live_count = 0, direct_live_count = 0;
   };
   numbers read() const noexcept;

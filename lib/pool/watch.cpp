@@ -54,9 +54,9 @@ statistics pool_impl::read_statistics() const {
   statistics out;
   small_numbers small;
   small.counters.deallocations = deallocations_of(streams_.all());
-  const std::uint64_t others_deallocated =
-      medium_deallocations_.load(std::memory_order_acquire) + big_deallocations_.load(std::memory_order_acquire) +
-      direct_deallocations_.load(std::memory_order_acquire);
+  const std::uint64_t others_deallocated = medium_deallocations_.load(std::memory_order_acquire) +
+                                           big_deallocations_.load(std::memory_order_acquire) +
+                                           direct_deallocations_.load(std::memory_order_acquire);
   const std::uint64_t medium_deallocated = medium_deallocations_.load(std::memory_order_acquire);
   for (const stream_state* s : streams_.all()) {
     const small_numbers n = small_of(*s);
@@ -103,8 +103,7 @@ statistics pool_impl::read_statistics() const {
   out.allocated_peak = std::max(allocated_peak_.load(std::memory_order_relaxed), out.allocated);
 
   const auto read = [](const std::atomic<std::uint64_t>& c) { return c.load(std::memory_order_relaxed); };
-  out.live_count +=
-      read(medium_allocations_) - medium_deallocated + native.big_live_count + native.direct_live_count;
+  out.live_count += read(medium_allocations_) - medium_deallocated + native.big_live_count + native.direct_live_count;
   out.allocations += read(medium_allocations_) + read(big_allocations_) + read(direct_allocations_);
   out.deallocations += others_deallocated;
   out.failures = read(failures_);

@@ -15,10 +15,10 @@ namespace {
 
 using base::mib;
 
-const char* const names[]{"allocate",  "burst",      "deallocate", "deallocate_many", "write",
-                          "share",     "create",     "retire",     "lose",            "advance",
-                          "sync",      "trim",       "defragment", "set_limit",       "neighbour",
-                          "fault",     "direct",     "capture",    "visit_thread",    "bad_free"};
+const char* const names[]{"allocate",     "burst",     "deallocate", "deallocate_many", "write",  "share",
+                          "create",       "retire",    "lose",       "advance",         "sync",   "trim",
+                          "defragment",   "set_limit", "neighbour",  "fault",           "direct", "capture",
+                          "visit_thread", "bad_free"};
 
 constexpr unsigned usual_weights[]{20, 4, 14, 3, 12, 6, 2, 2, 1, 8, 3, 2, 2, 1, 1, 2, 1, 1, 2, 2};
 static_assert(std::size(usual_weights) == static_cast<std::size_t>(operation::count));
@@ -146,7 +146,8 @@ void pool_driver::step(operation kind, random_source& r) {
   }
 }
 
-// --- what is known ----------------------------------------------------------------------------------------------------
+// --- what is known
+// ----------------------------------------------------------------------------------------------------
 
 pool_driver::stream_model* pool_driver::pick_stream(random_source& r) {
   std::vector<stream_model*> able;
@@ -179,7 +180,8 @@ void pool_driver::forget_uses_of(unsigned number) {
   for (auto& [at, b] : live_) b.uses.erase(number);
 }
 
-// --- smaller runs -----------------------------------------------------------------------------------------------------
+// --- smaller runs
+// -----------------------------------------------------------------------------------------------------
 
 namespace {
 

@@ -86,8 +86,7 @@ class pool_driver {
     std::atomic<std::size_t> leaked{0};
     void on_native(const native_event& e) noexcept override {
       std::size_t before = reserved_most.load();
-      while (before < e.reserved && !reserved_most.compare_exchange_weak(before, e.reserved)) {
-      }
+      while (before < e.reserved && !reserved_most.compare_exchange_weak(before, e.reserved)) {}
     }
     void on_allocate(const allocation_event&) noexcept override { ++live; }
     void on_deallocate(const allocation_event&) noexcept override { --live; }
@@ -108,8 +107,8 @@ class pool_driver {
     std::size_t bytes = 0;
     std::size_t alignment = 0;
     bool is_direct = false;
-    bool is_frozen = false;         // a stream that used it is gone: no more work on it, only its free
-    std::set<unsigned> uses{};      // streams with work on it that nothing later is ordered after
+    bool is_frozen = false;          // a stream that used it is gone: no more work on it, only its free
+    std::set<unsigned> uses{};       // streams with work on it that nothing later is ordered after
     std::set<unsigned> announced{};  // by record_use
   };
 

@@ -26,7 +26,8 @@ std::uint64_t random_duration(random_source& r) { return r.chance(30) ? 0 : r.lo
 
 }  // namespace
 
-// --- allocating -------------------------------------------------------------------------------------------------------
+// --- allocating
+// -------------------------------------------------------------------------------------------------------
 
 bool pool_driver::allocate_on(stream_model& s, std::size_t bytes, std::size_t alignment, random_source& r) {
   const auto got = s.token && r.chance(70) ? pool_.try_allocate(bytes, s.token, alignment)
@@ -74,7 +75,8 @@ void pool_driver::allocate_direct(random_source& r) {
   live_[at] = {.at = at, .bytes = bytes, .is_direct = true};
 }
 
-// --- using ------------------------------------------------------------------------------------------------------------
+// --- using
+// ------------------------------------------------------------------------------------------------------------
 
 // What comes next on `s` comes after every use of the block.
 void pool_driver::order_before(block& b, stream_model& s, random_source& r, bool with_announced) {
@@ -123,12 +125,13 @@ void pool_driver::share(random_source& r) {
   ++counts_.launches;
   if (!announce) return;
   b->announced.insert(s.number);
-  const auto done = s.token && r.chance(50) ? pool_.record_use(pointer(b->at), s.token)
-                                            : pool_.record_use(pointer(b->at), raw(s));
+  const auto done =
+      s.token && r.chance(50) ? pool_.record_use(pointer(b->at), s.token) : pool_.record_use(pointer(b->at), raw(s));
   if (!done) check_result(done.error(), "record_use", b->bytes, b->alignment);
 }
 
-// --- freeing ----------------------------------------------------------------------------------------------------------
+// --- freeing
+// ----------------------------------------------------------------------------------------------------------
 
 void pool_driver::free_block(std::uintptr_t at, stream_model& s, random_source& r) {
   block b = live_.at(at);
@@ -177,7 +180,8 @@ void pool_driver::deallocate_many(random_source& r) {
 void pool_driver::bad_free(random_source& r) {
   stream_model& s = *pick_stream(r);
   const auto refused = [&](std::uintptr_t at, std::size_t bytes, const char* what) {
-    const auto done = bytes ? pool_.try_deallocate(pointer(at), bytes, raw(s)) : pool_.try_deallocate(pointer(at), raw(s));
+    const auto done =
+        bytes ? pool_.try_deallocate(pointer(at), bytes, raw(s)) : pool_.try_deallocate(pointer(at), raw(s));
     if (done) fail(std::string("freed: ") + what);
     if (!is_bug(done.error().code)) fail(std::string(what) + ": " + done.error().message());
   };
@@ -191,7 +195,8 @@ void pool_driver::bad_free(random_source& r) {
   if (b->alignment <= 256) refused(b->at, b->bytes * 3 + mib, "a block with a wrong size");
 }
 
-// --- streams ----------------------------------------------------------------------------------------------------------
+// --- streams
+// ----------------------------------------------------------------------------------------------------------
 
 void pool_driver::create_stream(random_source& r) {
   if (streams_.size() > 8) return;
@@ -303,7 +308,8 @@ void pool_driver::visit_thread(random_source& r) {
   if (found) throw std::move(*found);
 }
 
-// --- the pool as a whole ----------------------------------------------------------------------------------------------
+// --- the pool as a whole
+// ----------------------------------------------------------------------------------------------
 
 void pool_driver::trim(random_source& r) {
   const auto done = r.chance(30) ? pool_.trim() : pool_.trim(r.chance(50) ? 0 : r.below(plan_.device_bytes));
@@ -324,8 +330,8 @@ void pool_driver::set_limit(random_source& r) {
 }
 
 void pool_driver::fault(random_source& r) {
-  static constexpr sim::fault kinds[]{sim::fault::allocate,     sim::fault::deallocate, sim::fault::trim,
-                                      sim::fault::create_event, sim::fault::record,     sim::fault::wait,
+  static constexpr sim::fault kinds[]{sim::fault::allocate,     sim::fault::deallocate,  sim::fault::trim,
+                                      sim::fault::create_event, sim::fault::record,      sim::fault::wait,
                                       sim::fault::query,        sim::fault::synchronize, sim::fault::allocate_direct};
   const std::size_t kind = r.below(std::size(kinds));
   const auto count = static_cast<unsigned>(1 + r.below(6));

@@ -120,9 +120,9 @@ struct stage {
 
 struct worker_options {
   std::uint64_t seed = 0;
-  std::size_t bytes_min = 0;    // of one block
+  std::size_t bytes_min = 0;  // of one block
   std::size_t bytes_max = 0;
-  std::size_t live_max = 0;     // of this thread
+  std::size_t live_max = 0;  // of this thread
   bool hands_over = true;
   bool may_be_refused = true;
 };
@@ -247,8 +247,9 @@ TEST_CASE("threads: own and shared streams, blocks handed over, and a watcher") 
     threads.emplace_back([&on, i, shared, &shared_token] {
       const bool shares = i >= 3;
       const bool has_own = i == 2;
-      const weir::stream_handle handle =
-          shares ? shared : has_own ? weir::per_thread_stream() : on.device->create_stream();
+      const weir::stream_handle handle = shares    ? shared
+                                         : has_own ? weir::per_thread_stream()
+                                                   : on.device->create_stream();
       weir::stream token;
       if (shares) token = shared_token;
       if (i == 0) token = on.pool.stream(handle).value();

@@ -30,8 +30,7 @@ struct stage {
 
   // Those of stream 1 up to `one`, of stream 2 up to `two`.
   std::size_t settle(weir::core::epoch one, weir::core::epoch two, weir::core::epoch last = 5) {
-    const std::size_t bytes =
-        h.settle([&](ticket t) { return t.epoch <= (t.stream == 1 ? one : two); }, last);
+    const std::size_t bytes = h.settle([&](ticket t) { return t.epoch <= (t.stream == 1 ? one : two); }, last);
     weir::test::check(h);
     return bytes;
   }

@@ -132,8 +132,7 @@ class heap_model {
   void settle() {
     const unsigned stream = static_cast<unsigned>(random_.below(3));
     const std::size_t before = heap_.bytes_pending();
-    const std::size_t bytes =
-        heap_.settle([&](ticket t) { return t.stream == stream; }, random_.chance(50) ? 0 : now_);
+    const std::size_t bytes = heap_.settle([&](ticket t) { return t.stream == stream; }, random_.chance(50) ? 0 : now_);
     REQUIRE(heap_.bytes_pending() == before - bytes);
   }
   const region* home_of(std::uintptr_t at) const {
