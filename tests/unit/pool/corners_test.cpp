@@ -2,6 +2,7 @@
 //
 // What random programs and a second reading found: memory that was there and not had, or had too early.
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
 #include <thread>
 #include <vector>
 
@@ -37,14 +38,20 @@ TEST_CASE("capture: that another stream is being captured fails no allocation of
   for (void* q : all) must(s.pool.try_deallocate(q, b));
 }
 
-TEST_CASE("retire: what the stream left can be waited for while its work runs, and an attempt makes it no younger") {
+TEST_CASE(
+    "retire: what the stream left can be waited for while its work runs, in whole regions or beside live blocks") {
+  const bool is_beside_live = GENERATE(false, true);
   scene s({.bytes_max = 64 * MiB});
   weir::stream a = s.make_stream();
   const weir::stream b = s.make_stream();
   const weir::stream_handle handle = a.handle();
   std::vector<void*> all;
   while (const auto p = s.pool.try_allocate(15 * MiB, a)) all.push_back(*p);
+  std::vector<void*> beside;
+  while (const auto p = s.pool.try_allocate(MiB, a)) beside.push_back(*p);
   s.busy(a);
+  if (!is_beside_live)
+    for (void* p : beside) must(s.pool.try_deallocate(p, a));
   for (void* p : all) must(s.pool.try_deallocate(p, a));
   must(s.pool.retire(a));
   s.device->destroy_stream(handle);
@@ -53,6 +60,8 @@ TEST_CASE("retire: what the stream left can be waited for while its work runs, a
   CHECK(s.pool.statistics().served.other_waited == 1);
   CHECK(s.device->calls().synchronize == calls.synchronize);
   s.put(p, 15 * MiB, b);
+  if (is_beside_live)
+    for (void* q : beside) must(s.pool.try_deallocate(q, b));
 }
 
 TEST_CASE("per-thread default stream: with a token in another thread nothing is put on the wrong stream") {
