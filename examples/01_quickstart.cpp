@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Makes a pool, takes a block on a stream and gives it back. On the first GPU; where there is none, on a simulated
-// device, which needs no CUDA and behaves the same.
+// device, which needs no CUDA.
 #include <cstdio>
 
 #include "weir/pool.hpp"

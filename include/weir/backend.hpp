@@ -82,6 +82,7 @@ class WEIR_EXPORT backend {
   virtual result<void> deallocate_direct(void* pointer) noexcept = 0;
 
   // The backend's own non-blocking stream, on which the reservoir allocates and frees. Lives as long as the backend.
+  // Nobody may capture it, or make it wait for events that this backend did not record.
   virtual stream_handle own_stream() noexcept = 0;
   // Non-blocking streams for programs that have no runtime of their own to make them with: tools and tests. The library
   // makes none. A stream is destroyed before its backend; work still on it completes.
@@ -104,7 +105,8 @@ class WEIR_EXPORT backend {
   virtual result<bool> query(backend_event*) noexcept = 0;
   // Work put on `stream` after the call runs after the event's last record. The host does not wait.
   virtual result<void> wait(stream_handle stream, backend_event*) noexcept = 0;
-  // The host waits: for one event, for the whole device.
+  // The host waits: for one event, for all that the device has been given so far. The second too leaves captures alone,
+  // which cudaDeviceSynchronize does not; the price is some microseconds more.
   virtual result<void> synchronize(backend_event*) noexcept = 0;
   virtual result<void> synchronize_device() noexcept = 0;
 

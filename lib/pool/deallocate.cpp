@@ -34,14 +34,46 @@ bool size_fits(std::size_t given, std::size_t has, std::size_t rounded, life sta
 
 }  // namespace
 
-result<void> pool_impl::deallocate(void* p, std::size_t bytes, stream_state& s) noexcept {
+// Checked mode: the one free that finds the block live in the list goes on, with the bytes it was asked for with; so
+// no two read its descriptor at once.
+template <class Free>
+result<void> pool_impl::once(void* p, std::size_t given, Free free) noexcept {
   if (!p) return {};
   if (!is_mine()) return error{.code = errc::forked};
+  if (!options_.checked) [[likely]]
+    return free(given);
+  const std::uintptr_t at = base::address(p);
+  {
+    std::unique_lock lock(checked_mutex_);
+    const auto asked = requested_.find(at);
+    if (asked == requested_.end()) {
+      lock.unlock();
+      return free(given);  // it will say that the pointer is none of ours
+    }
+    if (!asked->second.is_live) return error{.code = errc::double_free};
+    if (given && given != asked->second.bytes)
+      return error{.code = errc::size_mismatch, .bytes = given, .limit = asked->second.bytes};
+    asked->second.is_live = false;
+    given = asked->second.bytes;
+  }
+  auto done = free(given);
+  if (!done) {
+    const std::lock_guard lock(checked_mutex_);
+    requested_[at].is_live = true;
+  }
+  return done;
+}
+
+result<void> pool_impl::deallocate(void* p, std::size_t bytes, stream_state& s) noexcept {
+  return once(p, bytes, [&](std::size_t asked) { return deallocate_found(p, asked, s); });
+}
+
+result<void> pool_impl::deallocate_found(void* p, std::size_t bytes, stream_state& s) noexcept {
   const std::uintptr_t at = base::address(p);
   core::extent* e = cache::page_map::find(at);
   if (!e || e->pool != id_) {
     if (!reservoir_.has_direct(p)) return error{.code = errc::foreign_pointer};
-    return deallocate_direct(p, bytes);
+    return free_direct(p, bytes);
   }
   return e->kind == core::extent_kind::region ? deallocate_block(*static_cast<core::region*>(e), at, bytes, s)
                                               : deallocate_big(*static_cast<core::big_block*>(e), at, bytes, s);
@@ -60,7 +92,7 @@ result<void> pool_impl::deallocate_block(core::region& r, std::uintptr_t at, std
       const std::size_t has = core::class_bytes(here->index);
       if (!size_fits(bytes, has, class_rounded(bytes), state))
         return error{.code = errc::size_mismatch, .bytes = bytes, .limit = has};
-      if (auto told = say_deallocated(at, bytes, has, &s, allocation_kind::pool); !told) return told;
+      say_deallocated(at, bytes, has, &s, allocation_kind::pool);
       return free_small(*here, where.block, state, at, s);
     }
     case range_kind::medium: {
@@ -70,7 +102,7 @@ result<void> pool_impl::deallocate_block(core::region& r, std::uintptr_t at, std
       const std::size_t has = here->count * core::granule_bytes;
       if (!size_fits(bytes, has, base::round_up(bytes, core::granule_bytes), state))
         return error{.code = errc::size_mismatch, .bytes = bytes, .limit = has};
-      if (auto told = say_deallocated(at, bytes, has, &s, allocation_kind::pool); !told) return told;
+      say_deallocated(at, bytes, has, &s, allocation_kind::pool);
       return free_medium(*here, state, at, s);
     }
     default: return error{.code = errc::double_free};
@@ -110,10 +142,6 @@ result<void> pool_impl::free_small(range& slab, unsigned block, life state, std:
     }
     return_pending(streams_.at(slab.home->heap), slab, block, tickets_of_free(at, state, s));
     return {};
-  }
-  if (options_.checked) {
-    life expected = state;
-    if (!b.state->compare_exchange_strong(expected, core::life_cached)) return error{.code = errc::double_free};
   }
   if (cache::block_cache* cache = cache_for(s)) {
     std::array<core::block, cache::block_cache::overflow_max> overflow;
@@ -187,7 +215,7 @@ result<void> pool_impl::deallocate_big(core::big_block& b, std::uintptr_t at, st
   const life state = b.state.load(std::memory_order_relaxed);
   if (!core::is_live(state)) return error{.code = errc::double_free};
   if (bytes != 0 && bytes != b.asked) return error{.code = errc::size_mismatch, .bytes = bytes, .limit = b.asked};
-  if (auto told = say_deallocated(at, bytes, b.bytes, &s, allocation_kind::pool); !told) return told;
+  say_deallocated(at, bytes, b.bytes, &s, allocation_kind::pool);
   if (!reservoir_.keep(&b, tickets_of_free(at, state, s))) return error{.code = errc::double_free};
   count(big_deallocations_);
   order_.answer(s);
@@ -249,15 +277,16 @@ result<void*> pool_impl::direct_unobserved(std::size_t bytes, std::size_t alignm
   return p;
 }
 
-result<void> pool_impl::deallocate_direct(void* p, std::size_t bytes) noexcept {
-  if (!p) return {};
-  if (!is_mine()) return error{.code = errc::forked};
+result<void> pool_impl::deallocate_direct(void* p) noexcept {
+  return once(p, 0, [&](std::size_t asked) { return free_direct(p, asked); });
+}
+
+result<void> pool_impl::free_direct(void* p, std::size_t bytes) noexcept {
   const std::size_t has = reservoir_.direct_bytes_of(p);
   if (has == 0) return error{.code = errc::foreign_pointer};
   if (bytes != 0 && bytes != has) return error{.code = errc::size_mismatch, .bytes = bytes, .limit = has};
-  if (auto told = say_deallocated(base::address(p), bytes, has, nullptr, allocation_kind::direct); !told) return told;
-  auto freed = reservoir_.deallocate_direct(p);
-  if (!freed) return std::move(freed).error();
+  say_deallocated(base::address(p), bytes, has, nullptr, allocation_kind::direct);
+  if (auto freed = reservoir_.deallocate_direct(p); !freed) return std::move(freed).error();
   count(direct_deallocations_);
   return {};
 }

@@ -109,7 +109,7 @@ void pool_impl::say_allocated(void* p, std::size_t bytes, std::size_t alignment,
                               allocation_kind kind) noexcept {
   if (options_.checked) {
     const std::lock_guard lock(checked_mutex_);
-    requested_[base::address(p)] = bytes;
+    requested_[base::address(p)] = {bytes, true};
   }
   if (!options_.observer) [[likely]]
     return;
@@ -121,23 +121,15 @@ void pool_impl::say_allocated(void* p, std::size_t bytes, std::size_t alignment,
                                   .kind = kind});
 }
 
-result<void> pool_impl::say_deallocated(std::uintptr_t at, std::size_t given, std::size_t has, const stream_state* s,
-                                        allocation_kind kind) noexcept {
-  std::size_t bytes = given ? given : has;
-  if (options_.checked) {
-    const std::lock_guard lock(checked_mutex_);
-    const auto asked = requested_.find(at);
-    if (asked == requested_.end()) return error{.code = errc::double_free};
-    if (given && given != asked->second)
-      return error{.code = errc::size_mismatch, .bytes = given, .limit = asked->second};
-    bytes = asked->second;
-    requested_.erase(asked);
-  }
+void pool_impl::say_deallocated(std::uintptr_t at, std::size_t given, std::size_t has, const stream_state* s,
+                                allocation_kind kind) noexcept {
   if (!options_.observer) [[likely]]
-    return {};
-  options_.observer->on_deallocate(
-      {.pointer = base::pointer(at), .bytes = bytes, .stream_id = s ? s->id : 0, .device = device(), .kind = kind});
-  return {};
+    return;
+  options_.observer->on_deallocate({.pointer = base::pointer(at),
+                                    .bytes = given ? given : has,
+                                    .stream_id = s ? s->id : 0,
+                                    .device = device(),
+                                    .kind = kind});
 }
 
 }  // namespace weir::detail

@@ -35,7 +35,7 @@ class pool_impl {
   result<void*> allocate(std::size_t bytes, stream_state&, std::size_t alignment) noexcept;
   result<void> deallocate(void*, std::size_t bytes, stream_state&) noexcept;  // bytes 0: not said
   result<void*> allocate_direct(std::size_t bytes) noexcept;
-  result<void> deallocate_direct(void*, std::size_t bytes = 0) noexcept;
+  result<void> deallocate_direct(void*) noexcept;
   result<void> record_use(void*, stream_state&) noexcept;
 
   // The state a call speaks of. Of a token: errc::stream_retired, errc::wrong_device. Of a raw handle: met, and its
@@ -100,6 +100,10 @@ class pool_impl {
   cache::block_cache* cache_for(stream_state&) noexcept;
 
   // deallocate.cpp
+  template <class Free>
+  result<void> once(void*, std::size_t given, Free) noexcept;
+  result<void> deallocate_found(void*, std::size_t bytes, stream_state&) noexcept;
+  result<void> free_direct(void*, std::size_t bytes) noexcept;
   result<void> deallocate_block(core::region&, std::uintptr_t, std::size_t bytes, stream_state&) noexcept;
   result<void> free_small(core::range& slab, unsigned block, core::life, std::uintptr_t, stream_state&) noexcept;
   result<void> free_medium(core::range&, core::life, std::uintptr_t, stream_state&) noexcept;
@@ -129,9 +133,9 @@ class pool_impl {
 
   bool is_mine() const noexcept;  // not in a child after fork
   void say_allocated(void*, std::size_t bytes, std::size_t alignment, const stream_state*, allocation_kind) noexcept;
-  // Before the block can be anybody's again. Checked mode: errc::size_mismatch where `given` is not what was asked for.
-  result<void> say_deallocated(std::uintptr_t, std::size_t given, std::size_t has, const stream_state*,
-                               allocation_kind) noexcept;
+  // Before the block can be anybody's again.
+  void say_deallocated(std::uintptr_t, std::size_t given, std::size_t has, const stream_state*,
+                       allocation_kind) noexcept;
   void abandon() noexcept;
 
   const std::uint64_t id_;
@@ -145,9 +149,13 @@ class pool_impl {
   // Blocks with uses announced on further streams, by address.
   std::mutex uses_mutex_;
   std::unordered_map<std::uintptr_t, std::vector<stream_state*>> uses_;
-  // Checked mode: what each live block was asked for with.
+  // Checked mode: what each block was asked for with, by address; of one freed until the address is handed out again.
+  struct request {
+    std::size_t bytes = 0;
+    bool is_live = false;
+  };
   std::mutex checked_mutex_;
-  std::unordered_map<std::uintptr_t, std::size_t> requested_;
+  std::unordered_map<std::uintptr_t, request> requested_;
 
   std::atomic<std::uint64_t> served_heap_{0}, served_big_{0}, served_passed_{0}, served_waited_{0}, served_native_{0},
       served_direct_{0};

@@ -406,9 +406,12 @@ region* reservoir::new_region(std::uint32_t granules) {
 result<region*> reservoir::grow_region(std::size_t bytes, const stream_state* caller) noexcept {
   const std::lock_guard growth(growth_);
   const std::size_t chunk = shadow_.chunk_bytes();
-  // Native ones begin at 512 bytes, granules at their own size: room for what that may cost.
-  const std::size_t least = base::round_up(bytes + core::granule_bytes, chunk);
-  std::size_t want = std::max(options_.region_bytes + core::granule_bytes, least);
+  // Native ones begin at 512 bytes, granules at their own size: room for what that may cost, where the region would
+  // else hold one block less of the size it is made for.
+  const std::size_t slack = core::granule_bytes;
+  const bool divides = options_.region_bytes % base::round_up(bytes, slack) == 0 && bytes > core::small_bytes_max;
+  const std::size_t least = base::round_up(bytes + slack, chunk);
+  std::size_t want = std::max(options_.region_bytes + (divides ? slack : 0), least);
   auto native = allocate_native(want, caller);
   // Where there is no room for the usual size, the smallest that serves is better than none.
   if (!native && native.error().code == errc::out_of_memory && least < want)

@@ -64,22 +64,20 @@ result<void> cuda_backend::trim(std::size_t bytes_to_keep) noexcept {
   return call("cuMemPoolTrimTo", [&] { return api_.pool_trim(pool_, bytes_to_keep); });
 }
 
-result<std::size_t> cuda_backend::pool_attribute(CUmemPool_attribute attribute) noexcept {
-  cuuint64_t value = 0;
-  auto done = call("cuMemPoolGetAttribute", [&] { return api_.pool_get_attribute(pool_, attribute, &value); });
-  if (!done) return done.error();
-  return static_cast<std::size_t>(value);
-}
-
 result<native_pool_bytes> cuda_backend::pool_bytes() noexcept {
-  const auto reserved = pool_attribute(CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT);
-  if (!reserved) return reserved.error();
-  const auto high = pool_attribute(CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH);
-  if (!high) return high.error();
-  const auto used = pool_attribute(CU_MEMPOOL_ATTR_USED_MEM_CURRENT);
-  if (!used) return used.error();
+  cuuint64_t reserved = 0, high = 0, used = 0;
+  const auto get = [&](CUmemPool_attribute attribute, cuuint64_t& value) {
+    return api_.pool_get_attribute(pool_, attribute, &value);
+  };
+  auto done = call("cuMemPoolGetAttribute", [&] {
+    CUresult status = get(CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT, reserved);
+    if (status == CUDA_SUCCESS) status = get(CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH, high);
+    if (status == CUDA_SUCCESS) status = get(CU_MEMPOOL_ATTR_USED_MEM_CURRENT, used);
+    return status;
+  });
+  if (!done) return done.error();
   // What a reset high reads before the next growth is not documented; it is never below what is reserved.
-  return native_pool_bytes{.reserved = *reserved, .reserved_high = std::max(*high, *reserved), .used = *used};
+  return native_pool_bytes{.reserved = reserved, .reserved_high = std::max(high, reserved), .used = used};
 }
 
 result<void> cuda_backend::reset_reserved_high() noexcept {
@@ -203,7 +201,7 @@ result<void> cuda_backend::synchronize(backend_event* event) noexcept {
 }
 
 result<void> cuda_backend::synchronize_device() noexcept {
-  return call("cuCtxSynchronize", [&] { return api_.context_synchronize(); });
+  return call("waiting for the device", [&] { return device_wait_(api_, own_stream_); });
 }
 
 }  // namespace weir::cuda

@@ -61,12 +61,13 @@ loaded load() noexcept {
   find_all("cuDeviceGet", api.device_get)("cuDeviceGetName", api.device_get_name)(
       "cuDeviceGetAttribute", api.device_get_attribute)("cuDevicePrimaryCtxRetain", api.primary_context_retain);
   find_all("cuCtxGetCurrent", api.context_get_current)("cuCtxPushCurrent", api.context_push)(
-      "cuCtxPopCurrent", api.context_pop)("cuCtxGetDevice", api.context_get_device)(
-      "cuCtxSynchronize", api.context_synchronize)("cuThreadExchangeStreamCaptureMode", api.exchange_capture_mode);
+      "cuCtxPopCurrent", api.context_pop)("cuCtxGetDevice", api.context_get_device)("cuThreadExchangeStreamCaptureMode",
+                                                                                    api.exchange_capture_mode);
   find_all("cuMemPoolCreate", api.pool_create)("cuMemPoolDestroy", api.pool_destroy)("cuMemPoolTrimTo", api.pool_trim)(
       "cuMemPoolGetAttribute", api.pool_get_attribute)("cuMemPoolSetAttribute", api.pool_set_attribute)(
       "cuMemAllocFromPoolAsync", api.allocate_from_pool)("cuMemFreeAsync", api.free_async)("cuMemAlloc", api.allocate)(
-      "cuMemFree", api.free)("cuMemGetInfo", api.memory_info);
+      "cuMemFree", api.free)("cuMemGetInfo", api.memory_info)("cuMemHostRegister", api.host_register)(
+      "cuMemHostUnregister", api.host_unregister);
   find_all("cuStreamCreate", api.stream_create)("cuStreamDestroy", api.stream_destroy)(
       "cuStreamGetId", api.stream_get_id)("cuStreamGetCtx", api.stream_get_context)(
       "cuStreamIsCapturing", api.stream_is_capturing)("cuStreamQuery", api.stream_query)("cuStreamWaitEvent",

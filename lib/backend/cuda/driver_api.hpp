@@ -27,7 +27,6 @@ struct driver_api {
   PFN_cuCtxPushCurrent_v4000 context_push;
   PFN_cuCtxPopCurrent_v4000 context_pop;
   PFN_cuCtxGetDevice_v2000 context_get_device;
-  PFN_cuCtxSynchronize_v2000 context_synchronize;
   PFN_cuThreadExchangeStreamCaptureMode_v10010 exchange_capture_mode;
 
   PFN_cuMemPoolCreate_v11020 pool_create;
@@ -40,6 +39,8 @@ struct driver_api {
   PFN_cuMemAlloc_v3020 allocate;
   PFN_cuMemFree_v3020 free;
   PFN_cuMemGetInfo_v3020 memory_info;
+  PFN_cuMemHostRegister_v6050 host_register;
+  PFN_cuMemHostUnregister_v4000 host_unregister;
 
   PFN_cuStreamCreate_v2000 stream_create;
   PFN_cuStreamDestroy_v4000 stream_destroy;

@@ -101,6 +101,21 @@ TEST_CASE("cuda backend: a capturing stream is refused before it is touched") {
   }
 }
 
+TEST_CASE("cuda backend: its own stream is never captured, and not asked whether it is") {
+  setting s;
+  for (const auto& call : stream_calls) {
+    CAPTURE(call.driver_call);
+    s.driver.calls.clear();
+    CHECK(call.make(*s.target, s.target->own_stream()) == errc::ok);
+    CHECK(s.driver.count(call.driver_call) == 1);
+    CHECK_FALSE(s.driver.called("cuStreamIsCapturing"));
+    CHECK(call.make(*s.target, stream) == errc::ok);
+    CHECK(s.driver.count("cuStreamIsCapturing") == 1);
+  }
+  CHECK_FALSE(s.driver.calls_unrelaxed);
+  CHECK_FALSE(s.driver.calls_without_context);
+}
+
 TEST_CASE("cuda backend: an error that stays is the device's, with CUDA's code") {
   setting s;
   for (const auto& call : stream_calls) {
@@ -121,6 +136,78 @@ TEST_CASE("cuda backend: not ready is an answer") {
   s.driver.answers.clear();
   CHECK(s.target->query(an_event()).value());
   CHECK(s.target->is_idle(stream).value());
+}
+
+using names = std::vector<std::string>;
+
+TEST_CASE("cuda backend: waiting for the device unregisters a page of the host, each time") {
+  setting s;
+  for (int i = 0; i < 2; ++i) {
+    s.driver.calls.clear();
+    CHECK(s.target->synchronize_device());
+    CHECK(s.driver.calls == names{"cuMemHostRegister", "cuMemHostUnregister", "cuStreamQuery"});
+    CHECK(s.driver.registered.empty());
+  }
+  s.driver.answers["cuStreamQuery"] = CUDA_ERROR_NOT_READY;  // somebody went on
+  CHECK(s.target->synchronize_device());
+}
+
+TEST_CASE("cuda backend: where no page can be registered, waiting for the device frees some of its memory") {
+  setting s;
+  s.driver.answers["cuMemHostRegister"] = CUDA_ERROR_NOT_SUPPORTED;
+  CHECK(s.target->synchronize_device());
+  CHECK(s.driver.calls == names{"cuMemHostRegister", "cuMemAlloc", "cuMemFree", "cuStreamQuery"});
+  SECTION("and with no memory either it says why there was no page") {
+    s.driver.answers["cuMemAlloc"] = CUDA_ERROR_OUT_OF_MEMORY;
+    CHECK(code_of(s.target->synchronize_device()) == errc::not_supported);
+  }
+  SECTION("a free that fails is no wait") {
+    s.driver.answers["cuMemFree"] = CUDA_ERROR_INVALID_VALUE;
+    CHECK(code_of(s.target->synchronize_device()) == errc::not_supported);
+  }
+}
+
+TEST_CASE("cuda backend: a page that stays registered does not keep later waits from waiting") {
+  setting s;
+  s.driver.answers["cuMemHostUnregister"] = CUDA_ERROR_INVALID_VALUE;
+  for (int i = 0; i < 2; ++i) {
+    s.driver.calls.clear();
+    CHECK(s.target->synchronize_device());
+    CHECK(s.driver.count("cuMemFree") == 1);
+  }
+}
+
+TEST_CASE("cuda backend: waiting for the device tells that it is lost, whichever call the driver tells it to") {
+  for (const char* teller : {"cuMemHostRegister", "cuMemHostUnregister", "cuMemAlloc", "cuMemFree", "cuStreamQuery"}) {
+    CAPTURE(teller);
+    setting s;
+    s.driver.answers["cuMemHostRegister"] = CUDA_ERROR_NOT_SUPPORTED;
+    const std::string by = teller;
+    if (by == "cuMemHostUnregister" || by == "cuStreamQuery") s.driver.answers.clear();
+    s.driver.answers[teller] = CUDA_ERROR_ILLEGAL_ADDRESS;
+    const auto answer = s.target->synchronize_device();
+    REQUIRE(code_of(answer) == errc::device_lost);
+    CHECK(answer.error().native_code == CUDA_ERROR_ILLEGAL_ADDRESS);
+    CHECK(s.driver.calls.back() == teller);
+  }
+}
+
+TEST_CASE("cuda backend: the bytes of the pool are three questions in one pair of capture modes") {
+  setting s;
+  s.driver.pool_reserved = 64 * MiB;
+  s.driver.pool_reserved_high = 96 * MiB;
+  s.driver.pool_used = 48 * MiB;
+  s.driver.mode_exchanges = 0;
+  const native_pool_bytes bytes = s.target->pool_bytes().value();
+  CHECK(s.driver.calls == names(3, "cuMemPoolGetAttribute"));
+  CHECK(s.driver.mode_exchanges == 2);
+  CHECK(bytes.reserved == 64 * MiB);
+  CHECK(bytes.reserved_high == 96 * MiB);
+  CHECK(bytes.used == 48 * MiB);
+  s.driver.pool_reserved_high = 0;  // just reset
+  CHECK(s.target->pool_bytes().value().reserved_high == 64 * MiB);
+  s.driver.answers["cuMemPoolGetAttribute"] = CUDA_ERROR_INVALID_VALUE;
+  CHECK(code_of(s.target->pool_bytes()) == errc::cuda);
 }
 
 TEST_CASE("cuda backend: out of memory tells what was asked for and what could have been had") {

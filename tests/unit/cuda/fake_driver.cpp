@@ -57,8 +57,10 @@ CUresult context_pop(CUcontext* out) {
   return CUDA_SUCCESS;
 }
 CUresult context_get_device(CUdevice* out) { return *out = device_of(driver.stack.back()), CUDA_SUCCESS; }
-CUresult context_synchronize() { return guarded("cuCtxSynchronize"); }
-CUresult exchange_mode(CUstreamCaptureMode* mode) { return std::swap(*mode, driver.mode), CUDA_SUCCESS; }
+CUresult exchange_mode(CUstreamCaptureMode* mode) {
+  ++driver.mode_exchanges;
+  return std::swap(*mode, driver.mode), CUDA_SUCCESS;
+}
 
 CUresult pool_create(CUmemoryPool* out, const CUmemPoolProps*) {
   return *out = handle<CUmemoryPool>(0x700), guarded("cuMemPoolCreate");
@@ -66,8 +68,10 @@ CUresult pool_create(CUmemoryPool* out, const CUmemPoolProps*) {
 CUresult pool_destroy(CUmemoryPool) { return guarded("cuMemPoolDestroy"); }
 CUresult pool_trim(CUmemoryPool, std::size_t) { return guarded("cuMemPoolTrimTo"); }
 CUresult pool_get(CUmemoryPool, CUmemPool_attribute attribute, void* out) {
-  const bool used = attribute == CU_MEMPOOL_ATTR_USED_MEM_CURRENT;
-  *static_cast<cuuint64_t*>(out) = used ? driver.pool_used : driver.pool_reserved;
+  auto& value = *static_cast<cuuint64_t*>(out);
+  if (attribute == CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT) value = driver.pool_reserved;
+  if (attribute == CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH) value = driver.pool_reserved_high;
+  if (attribute == CU_MEMPOOL_ATTR_USED_MEM_CURRENT) value = driver.pool_used;
   return guarded("cuMemPoolGetAttribute");
 }
 CUresult pool_set(CUmemoryPool, CUmemPool_attribute, void*) { return guarded("cuMemPoolSetAttribute"); }
@@ -81,6 +85,17 @@ CUresult memory_info(std::size_t* free_bytes, std::size_t* total) {
   *free_bytes = driver.free_bytes;
   *total = driver.total_bytes;
   return guarded("cuMemGetInfo");
+}
+CUresult host_register(void* begin, std::size_t bytes, unsigned) {
+  const CUresult answered = guarded("cuMemHostRegister");
+  if (answered != CUDA_SUCCESS) return answered;
+  if (reinterpret_cast<std::uintptr_t>(begin) % 4096 || !bytes || bytes % 4096) return CUDA_ERROR_INVALID_VALUE;
+  return driver.registered.insert(begin).second ? CUDA_SUCCESS : CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED;
+}
+CUresult host_unregister(void* begin) {
+  const CUresult answered = guarded("cuMemHostUnregister");
+  if (answered != CUDA_SUCCESS) return answered;
+  return driver.registered.erase(begin) ? CUDA_SUCCESS : CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED;
 }
 
 CUresult stream_create(CUstream* out, unsigned) { return *out = fake_stream(99), guarded("cuStreamCreate"); }
@@ -122,7 +137,6 @@ const std::map<std::string_view, void*> functions{
     {"cuCtxPushCurrent", address(context_push)},
     {"cuCtxPopCurrent", address(context_pop)},
     {"cuCtxGetDevice", address(context_get_device)},
-    {"cuCtxSynchronize", address(context_synchronize)},
     {"cuThreadExchangeStreamCaptureMode", address(exchange_mode)},
     {"cuMemPoolCreate", address(pool_create)},
     {"cuMemPoolDestroy", address(pool_destroy)},
@@ -134,6 +148,8 @@ const std::map<std::string_view, void*> functions{
     {"cuMemAlloc", address(allocate)},
     {"cuMemFree", address(free_)},
     {"cuMemGetInfo", address(memory_info)},
+    {"cuMemHostRegister", address(host_register)},
+    {"cuMemHostUnregister", address(host_unregister)},
     {"cuStreamCreate", address(stream_create)},
     {"cuStreamDestroy", address(stream_destroy)},
     {"cuStreamGetId", address(stream_get_id)},

@@ -17,13 +17,15 @@ struct fake_driver {
   std::map<std::string, CUresult> answers;  // what a call fails with, until taken out
   std::vector<CUcontext> stack;             // contexts current, the last on top
   CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_GLOBAL;
+  int mode_exchanges = 0;
   std::set<CUstream> capturing;
   std::map<CUstream, CUcontext> contexts;  // of streams that are not of device 0's primary context
+  std::set<void*> registered;              // pages of the host, by address
   bool calls_without_context = false;      // a call came while device 0's primary context was not on top
   bool calls_unrelaxed = false;            // a call came outside relaxed capture mode
   int pools_supported = 1;
   std::size_t free_bytes = std::size_t{1} << 30, total_bytes = std::size_t{4} << 30;
-  std::size_t pool_reserved = 0, pool_used = 0;
+  std::size_t pool_reserved = 0, pool_reserved_high = 0, pool_used = 0;
 
   bool called(const std::string& name) const;
   std::size_t count(const std::string& name) const;

@@ -34,8 +34,8 @@ TEST_CASE("bytes: near the top of size_t are refused before anything wraps") {
   scene s;
   const weir::stream stream = s.make_stream();
   const holdings before = holdings_of(s.pool);
-  for (const std::size_t bytes : {SIZE_MAX, SIZE_MAX - 1, SIZE_MAX - 255, SIZE_MAX - 256, SIZE_MAX - 4095,
-                                  SIZE_MAX / 2, SIZE_MAX / 4 + 1}) {
+  for (const std::size_t bytes :
+       {SIZE_MAX, SIZE_MAX - 1, SIZE_MAX - 255, SIZE_MAX - 256, SIZE_MAX - 4095, SIZE_MAX / 2, SIZE_MAX / 4 + 1}) {
     for (const std::size_t alignment : {std::size_t{256}, MiB, pool::alignment_max})
       CHECK(why(s.pool.try_allocate(bytes, stream, alignment)) == errc::invalid_size);
     CHECK(why(s.pool.try_allocate_direct(bytes)) == errc::invalid_size);

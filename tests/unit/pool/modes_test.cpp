@@ -42,6 +42,7 @@ TEST_CASE("bypass: alignments are kept, sizes checked, failures counted once") {
 
 TEST_CASE("checked: of threads that free one block at once, exactly one succeeds") {
   for (const std::size_t bytes : {std::size_t{512}, 3 * MiB, 64 * MiB}) {
+    INFO(bytes);
     scene s({.checked = true});
     const weir::stream stream = s.make_stream();
     for (int round = 0; round < 40; ++round) {
@@ -62,6 +63,33 @@ TEST_CASE("checked: of threads that free one block at once, exactly one succeeds
     }
     CHECK(s.pool.statistics().allocated == 0);
   }
+}
+
+TEST_CASE("checked: a double free is one, also of what has gone back to the driver; a new life of the address is not") {
+  scene s({.checked = true});
+  const weir::stream stream = s.make_stream();
+  for (const std::size_t bytes : {std::size_t{512}, 3 * MiB, 64 * MiB}) {
+    void* p = s.get(bytes, stream);
+    s.put(p, bytes, stream);
+    CHECK(why(s.pool.try_deallocate(p, stream)) == errc::double_free);
+    s.device->synchronize();
+    must(s.pool.trim(0));
+    CHECK(why(s.pool.try_deallocate(p, stream)) == errc::double_free);
+    s.put(s.get(bytes, stream), bytes, stream);
+  }
+  void* direct = s.pool.allocate_direct(512);
+  must(s.pool.try_deallocate_direct(direct));
+  CHECK(why(s.pool.try_deallocate_direct(direct)) == errc::double_free);
+  CHECK(why(s.pool.try_deallocate(direct, stream)) == errc::double_free);
+}
+
+TEST_CASE("checked: a direct block whose free fails can be freed later") {
+  const auto device = sim::device::make();
+  weir::pool pool = pool::make(device->make_backend(), {.checked = true});
+  void* p = pool.allocate_direct(512);
+  device->inject(sim::fault::sticky, 1);
+  CHECK(why(pool.try_deallocate_direct(p)) == errc::device_lost);
+  CHECK(why(pool.try_deallocate_direct(p)) == errc::device_lost);  // not a double free
 }
 
 TEST_CASE("checked: everything else is as without") {

@@ -159,6 +159,8 @@ TEST_CASE("leaks: blocks live at the end are reported with count, bytes and the 
     CHECK(leak.oldest == oldest);
     CHECK(leak.oldest_bytes == big);
     CHECK(leak.device == 0);
+    CHECK(device->calls().deallocate == device->calls().allocate);
+    CHECK(device->calls().direct_deallocate == device->calls().direct_allocate);
     CHECK(must(device->make_backend()->memory()).free == must(device->make_backend()->memory()).total);
   }
 }

@@ -108,8 +108,9 @@ TEST_CASE("handler: what it frees serves the allocation that asked") {
 
 TEST_CASE("handler: false gives up, and the report says how often it was asked") {
   unsigned asked = 0;
-  scene s({.bytes_max = limit,
-           .on_out_of_memory = [&](std::size_t, unsigned attempt, const memory_report&) { return ++asked, attempt < 3; }});
+  scene s({.bytes_max = limit, .on_out_of_memory = [&](std::size_t, unsigned attempt, const memory_report&) {
+             return ++asked, attempt < 3;
+           }});
   const weir::stream stream = s.make_stream();
   const auto refusal = s.pool.try_allocate(200 * MiB, stream);
   CHECK(why(refusal) == errc::out_of_memory);
@@ -123,15 +124,16 @@ TEST_CASE("handler: false gives up, and the report says how often it was asked")
 }
 
 TEST_CASE("handler: an exception from it is taken as false") {
-  scene s({.bytes_max = limit,
-           .on_out_of_memory = [](std::size_t, unsigned, const memory_report&) -> bool { throw std::runtime_error("no"); }});
+  scene s({.bytes_max = limit, .on_out_of_memory = [](std::size_t, unsigned, const memory_report&) -> bool {
+             throw std::runtime_error("no");
+           }});
   const weir::stream stream = s.make_stream();
   CHECK(why(s.pool.try_allocate(200 * MiB, stream)) == errc::out_of_memory);
   CHECK(why(s.pool.try_allocate_direct(200 * MiB)) == errc::out_of_memory);
   s.put(s.get(512, stream), 512, stream);
 }
 
-TEST_CASE("pressure: what lies in other threads' caches is reclaimed while they live") {
+TEST_CASE("pressure: what lies in other threads' caches is reclaimed while they live, before there is any") {
   scene s({.bytes_max = 64 * MiB, .cache_bytes_max = 64 * MiB});
   const weir::stream a = s.make_stream(), b = s.make_stream();
   std::mutex mutex;
@@ -154,7 +156,7 @@ TEST_CASE("pressure: what lies in other threads' caches is reclaimed while they 
   void* p = s.get(60 * MiB, b);
   CHECK(cached > 0);
   CHECK(s.pool.statistics().cached == 0);
-  CHECK(s.pool.statistics().pressure_events == 1);
+  CHECK(s.pool.statistics().pressure_events == 0);
   {
     const std::lock_guard lock(mutex);
     done = true;

@@ -5,7 +5,6 @@
 #pragma once
 
 #include <catch2/catch_test_macros.hpp>
-
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -35,7 +34,9 @@ class scene {
 
   weir::stream make_stream() { return must(pool.stream(device->create_stream())); }
   void busy(const weir::stream& s, std::uint64_t ns = long_ns) { device->launch(s.handle(), ns, {}); }
-  void order(const weir::stream& earlier, const weir::stream& later) { device->order(earlier.handle(), later.handle()); }
+  void order(const weir::stream& earlier, const weir::stream& later) {
+    device->order(earlier.handle(), later.handle());
+  }
 
   // Allocates and writes; reads and frees.
   void* get(std::size_t bytes, const weir::stream& s, std::size_t alignment = pool::alignment_default);

@@ -59,7 +59,8 @@ TEST_CASE("alignment: powers of two up to 1 GiB are kept, for small, medium and 
   live_ranges live;
   for (std::size_t alignment = 1; alignment <= pool::alignment_max; alignment *= 2) {
     std::vector<std::pair<void*, std::size_t>> blocks;
-    for (const std::size_t bytes : {std::size_t{1}, std::size_t{300}, 5 * KiB, 100 * KiB, 3 * MiB, 16 * MiB, 40 * MiB}) {
+    for (const std::size_t bytes :
+         {std::size_t{1}, std::size_t{300}, 5 * KiB, 100 * KiB, 3 * MiB, 16 * MiB, 40 * MiB}) {
       INFO(bytes << " bytes aligned to " << alignment);
       void* p = s.get(bytes, stream, alignment);
       REQUIRE(is_aligned(p, alignment));

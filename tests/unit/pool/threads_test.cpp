@@ -68,6 +68,28 @@ TEST_CASE("threads: all on one stream") {
   CHECK(s.pool.statistics().allocated == 0);
 }
 
+// Each makes the pool grow, and looks for free memory to give back before: the others' new regions are none.
+TEST_CASE("threads: the first allocation of each, at once on one stream, is served") {
+  const auto device = sim::device::make();
+  std::atomic<unsigned> failed{0};
+  for (int round = 0; round < 100; ++round) {
+    weir::pool pool = pool::make(device->make_backend());
+    const weir::stream stream = must(pool.stream(device->create_stream()));
+    std::atomic<int> ready{0};
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 4; ++t)
+      threads.emplace_back([&, t] {
+        ++ready;
+        while (ready < 4) std::this_thread::yield();
+        const auto p = pool.try_allocate(t % 2 ? 4096 : 3 * MiB, stream);
+        if (!p || !pool.try_deallocate(*p, stream)) ++failed;
+      });
+    for (std::thread& t : threads) t.join();
+    REQUIRE(pool.statistics().failures == 0);
+  }
+  CHECK(failed == 0);
+}
+
 TEST_CASE("threads: a crowded pool, trimmed, defragmented and looked at meanwhile") {
   scene s({.bytes_max = 512 * MiB});
   std::atomic<unsigned> failed{0};
@@ -142,6 +164,38 @@ TEST_CASE("threads: blocks are freed by others than allocated them") {
   CHECK(s.pool.statistics().allocated == 0);
 }
 
+// Native allocations share pages of the address map, so a free may meet the descriptor of a neighbour that goes away.
+TEST_CASE("threads: blocks are found while native allocations beside them come and go") {
+  scene s({.order = {.other_streams_passed = false}, .big_cache_share = 0}, {.bytes_total = 8 * GiB});
+  const weir::stream a = s.make_stream(), b = s.make_stream();
+  void* shift = s.get(20 * MiB + 512 * 77, b);  // so that what follows begins inside a page
+  std::atomic<unsigned> failed{0};
+  std::atomic<bool> done{false};
+  std::thread comes_and_goes([&] {
+    std::mt19937 random(6);
+    while (!done) {
+      const std::size_t bytes = 17 * MiB + 512 * (random() % 40'000);
+      const auto p = s.pool.try_allocate(bytes, b);
+      if (!p || !s.pool.try_deallocate(*p, bytes, b)) ++failed;
+      s.device->advance(1000);
+    }
+  });
+  for (int round = 0; round < 40; ++round) {
+    std::vector<void*> blocks;
+    for (int i = 0; i < 2040; ++i)
+      if (const auto p = s.pool.try_allocate(16 * KiB, a)) blocks.push_back(*p);
+    if (blocks.size() != 2040) ++failed;
+    for (void* p : blocks)
+      if (!s.pool.try_deallocate(p, 16 * KiB, a)) ++failed;
+    if (!s.pool.trim(0)) ++failed;
+  }
+  done = true;
+  comes_and_goes.join();
+  CHECK(failed == 0);
+  s.put(shift, 20 * MiB + 512 * 77, b);
+  CHECK(s.pool.statistics().allocated == 0);
+}
+
 TEST_CASE("threads: streams are met and retired while others work") {
   scene s;
   std::atomic<unsigned> failed{0};
@@ -183,7 +237,7 @@ TEST_CASE("thread exit: the blocks of a full cache go back to their heaps, witho
 TEST_CASE("thread exit: a thousand threads leave no surplus") {
   scene s;
   const weir::stream stream = s.make_stream();
-  for (int i = 0; i < 1000; ++i)
+  for (int i = 0; i < 2040; ++i)
     std::thread([&] { s.pool.deallocate(s.pool.allocate(100 * KiB, stream), stream); }).join();
   CHECK(s.pool.statistics().held == 32 * MiB);
   CHECK(s.pool.statistics().cached == 0);

@@ -150,6 +150,16 @@ TEST_CASE("policy: release_above gives memory back on the slow path, and at trim
   CHECK(r.reserved_after <= 4 * big);
 }
 
+TEST_CASE("policy: release_above runs where a heap grew, too") {
+  scene s({.trim = {release_above(64 * MiB)}});
+  const weir::stream stream = s.make_stream();
+  s.put(s.get(4 * big, stream), 4 * big, stream);
+  s.device->synchronize();
+  void* p = s.get(medium, stream);
+  CHECK(s.pool.statistics().reserved <= 64 * MiB);
+  s.put(p, medium, stream);
+}
+
 TEST_CASE("policy: release_above does nothing on a hit") {
   scene s({.trim = {release_above(0)}});
   const weir::stream stream = s.make_stream();
