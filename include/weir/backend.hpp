@@ -106,7 +106,7 @@ class WEIR_EXPORT backend {
   // Work put on `stream` after the call runs after the event's last record. The host does not wait.
   virtual result<void> wait(stream_handle stream, backend_event*) noexcept = 0;
   // The host waits: for one event, for all that the device has been given so far. The second too leaves captures alone,
-  // which cudaDeviceSynchronize does not; the price is some microseconds more.
+  // which cudaDeviceSynchronize does not (measured on an H200, driver 580).
   virtual result<void> synchronize(backend_event*) noexcept = 0;
   virtual result<void> synchronize_device() noexcept = 0;
 

@@ -2,9 +2,6 @@
 //
 // Captures of others, on this thread and on another, in the strictest mode.
 #include <atomic>
-#include <cstdio>
-#include <cstdlib>
-#include <functional>
 #include <thread>
 
 #include "gpu.hpp"
@@ -13,7 +10,7 @@
 namespace weir::test {
 namespace {
 
-// Everything a pool asks of a backend but to wait for the device.
+// Everything a pool asks of a backend.
 void use_everything(backend& target, cudaStream_t stream) {
   backend_event* event = value_of(target.create_event());
   void* block = value_of(target.allocate(64 * MiB, stream));
@@ -28,6 +25,7 @@ void use_everything(backend& target, cudaStream_t stream) {
   value_of(target.memory());
   value_of(target.pool_bytes());
   value_of(target.reset_reserved_high());
+  value_of(target.synchronize_device());
   value_of(target.trim(0));
   target.destroy_event(event);
   auto other = value_of(make_cuda_backend(0));
@@ -143,61 +141,6 @@ TEST_CASE("capture: the thread's own mode is put back") {
   cudaStreamCaptureMode now = mode;
   WEIR_CUDA_OK(cudaThreadExchangeStreamCaptureMode(&now));
   CHECK(now == cudaStreamCaptureModeThreadLocal);
-}
-
-// CUDA has no way to ask whether some stream of the device is being captured, and says nothing on what a device-wide
-// wait does to a capture under relaxed mode. The candidates for synchronize_device(), measured and printed.
-struct outcome {
-  cudaError_t status = cudaSuccess;
-  bool waited = false;
-  cudaError_t ended = cudaSuccess;
-};
-
-outcome try_during_capture(const std::function<cudaError_t()>& call) {
-  gpu_stream captured, other;
-  outcome out;
-  WEIR_CUDA_OK(cudaStreamBeginCapture(captured, cudaStreamCaptureModeGlobal));
-  busy(1, captured);
-  cudaStreamCaptureMode mode = cudaStreamCaptureModeRelaxed;
-  WEIR_CUDA_OK(cudaThreadExchangeStreamCaptureMode(&mode));
-  busy(20'000, other);
-  out.status = call();
-  out.waited = cudaStreamQuery(other) == cudaSuccess;
-  WEIR_CUDA_OK(cudaThreadExchangeStreamCaptureMode(&mode));
-  cudaGraph_t graph = nullptr;
-  out.ended = cudaStreamEndCapture(captured, &graph);
-  if (graph) (void)cudaGraphDestroy(graph);
-  (void)cudaGetLastError();
-  WEIR_CUDA_OK(cudaDeviceSynchronize());
-  return out;
-}
-
-void print(const char* what, const outcome& o) {
-  std::printf("  %-28s answers %-34s waits %-4s capture %s\n", what, cudaGetErrorName(o.status),
-              o.waited ? "yes" : "no", o.ended == cudaSuccess ? "lives" : cudaGetErrorName(o.ended));
-}
-
-TEST_CASE("capture: what device-wide waits do to one, printed") {
-  require_device();
-  void *device = nullptr, *host = nullptr, *registered = std::aligned_alloc(4096, 4096);
-  WEIR_CUDA_OK(cudaMalloc(&device, 2 * MiB));
-  WEIR_CUDA_OK(cudaMallocHost(&host, 4096));
-  WEIR_CUDA_OK(cudaHostRegister(registered, 4096, cudaHostRegisterDefault));
-  auto target = value_of(make_cuda_backend(0));
-  std::printf("during a global capture, by a thread in relaxed mode:\n");
-  print("nothing", try_during_capture([] { return cudaSuccess; }));
-  print("cudaFree", try_during_capture([&] { return cudaFree(device); }));
-  print("cudaFreeHost", try_during_capture([&] { return cudaFreeHost(host); }));
-  print("cudaHostUnregister", try_during_capture([&] { return cudaHostUnregister(registered); }));
-  print("cudaDeviceSynchronize", try_during_capture([] { return cudaDeviceSynchronize(); }));
-  const outcome ours = try_during_capture([&] {
-    const auto done = target->synchronize_device();
-    return done ? cudaSuccess : static_cast<cudaError_t>(done.error().native_code);
-  });
-  print("synchronize_device()", ours);
-  std::free(registered);
-  CHECK((ours.status == cudaSuccess || ours.status == cudaErrorStreamCaptureUnsupported));
-  CHECK(code_of(target->synchronize_device()) == errc::ok);
 }
 
 }  // namespace

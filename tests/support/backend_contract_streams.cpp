@@ -228,8 +228,12 @@ TEST_CASE("capture: calls on other streams do not disturb a capture") {
   must(s.target().record(event, other));
   must(s.target().query(event));
   must(s.target().synchronize(event));
+  s.fixture().busy(other, 5'000);
   s.deallocate(native, other);
+  must(s.target().synchronize_device());
+  CHECK(must(s.target().is_idle(other)));
   must(s.target().trim(0));
+  CHECK(s.reserved() == 0);
   must(s.target().memory());
   CHECK(why(s.target().examine(capturing)) == errc::stream_capturing);
   s.fixture().end_capture(capturing);  // the fixture fails here if the capture was invalidated

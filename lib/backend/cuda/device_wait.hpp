@@ -6,9 +6,8 @@
 // mode, it answers CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED and invalidates that capture. Nor can one ask first, since
 // CUDA tells of a capture only to those who know its stream. Calls that take memory out of the device's reach wait as
 // well, and in relaxed mode leave captures alive: measured on an H200 with driver 580 for cudaFree, cudaFreeHost and
-// cudaHostUnregister, documented for none of them, so gpu tests check it (tests/gpu/capture_test.cpp). We register and
-// unregister a page of host memory, which needs none of the device's, because who waits for a device is often out of
-// it.
+// cudaHostUnregister, documented for none of them, so tests/gpu/device_wait_test.cpp checks it. We register and
+// unregister a page of host memory, which needs none of the device's: who waits for a device is often out of it.
 #pragma once
 
 #include <cstddef>
