@@ -26,6 +26,17 @@ constexpr unsigned slab_blocks(size_class index, std::uint32_t granules) noexcep
   return static_cast<unsigned>(std::min<std::size_t>(granules * granule_bytes / class_bytes(index), slab_blocks_max));
 }
 
+// Cuts `r` after its first `count` granules and answers the rest, as old as r. Neither is in a list or in the table.
+range* cut(range* r, std::uint32_t count, range_store& store) noexcept {
+  range* rest = store.take();
+  rest->home = r->home;
+  rest->first = r->first + count;
+  rest->count = r->count - count;
+  rest->last = r->last;
+  r->count = count;
+  return rest;
+}
+
 }  // namespace
 
 // --- ranges -------------------------------------------------------------------------------------------------------
@@ -67,13 +78,7 @@ range* heap::neighbour_after(range* r) const noexcept {
 range* heap::split_front(range* r, std::uint32_t count) noexcept {
   if (r->count == count) return r;
   ++splits_;
-  range* rest = store_.take();
-  rest->home = r->home;
-  rest->first = r->first + count;
-  rest->count = r->count - count;
-  rest->last = r->last;
-  r->count = count;
-  insert_free(rest);
+  insert_free(cut(r, count, store_));
   return r;
 }
 
@@ -86,12 +91,7 @@ range* heap::take_range(std::size_t bytes, std::size_t alignment, epoch last_max
   const std::uintptr_t at = r->home->at(r->first);
   if (const auto skip = static_cast<std::uint32_t>((base::round_up(at, alignment) - at) / granule_bytes)) {
     range* front = r;
-    r = store_.take();
-    r->home = front->home;
-    r->first = front->first + skip;
-    r->count = front->count - skip;
-    r->last = front->last;
-    front->count = skip;
+    r = cut(front, skip, store_);
     insert_free(front);
     ++splits_;
   }
