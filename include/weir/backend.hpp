@@ -70,8 +70,9 @@ class WEIR_EXPORT backend {
   virtual result<void*> allocate(std::size_t bytes, stream_handle stream) noexcept = 0;
   // `pointer` comes from allocate(); every use of it is ordered before this point of `stream`.
   virtual result<void> deallocate(void* pointer, stream_handle stream) noexcept = 0;
-  // Gives free chunks back to the driver until at most `bytes_to_keep` are reserved. What is freed but not yet
-  // observed complete stays, so synchronise first.
+  // Gives free chunks back to the driver until at most `bytes_to_keep` are reserved. What is freed but not seen
+  // complete stays: wait first for something recorded behind the free; of frees on own_stream() synchronize_device()
+  // does it.
   virtual result<void> trim(std::size_t bytes_to_keep) noexcept = 0;
   virtual result<native_pool_bytes> pool_bytes() noexcept = 0;
   virtual result<void> reset_reserved_high() noexcept = 0;
@@ -88,7 +89,7 @@ class WEIR_EXPORT backend {
   // makes none. A stream is destroyed before its backend; work still on it completes.
   virtual result<stream_handle> create_stream() noexcept = 0;
   virtual result<void> destroy_stream(stream_handle stream) noexcept = 0;
-  // The stream's id alone: what every call with a raw handle is verified by, so it must stay cheap (67 ns on CUDA).
+  // The stream's id alone: what every call with a raw handle is verified by, so it must stay cheap (140 ns on CUDA).
   // Of the per-thread default stream it is the calling thread's. errc::stream_capturing for a capturing stream, and for
   // the legacy stream while a blocking stream of its device is being captured: CUDA tells no id then.
   virtual result<std::uint64_t> identify(stream_handle stream) noexcept = 0;

@@ -46,8 +46,8 @@ struct native_event {
   int device = 0;
 };
 
-// Called from whatever thread does the operation, outside all locks of the pool. An implementation is thread-safe and
-// does not call the pool back.
+// Called from whatever thread does the operation, outside all locks of the pool but one: on_native is told while the
+// device's other native calls wait. An implementation is thread-safe and does not call the pool back.
 class WEIR_EXPORT observer {
  public:
   virtual ~observer();

@@ -96,7 +96,8 @@ class WEIR_EXPORT pool {
   result<void> retire(const weir::stream&) noexcept;
   result<void> retire(raw_stream) noexcept;
 
-  // Gives native memory back to the driver until at most `bytes_to_keep` stay reserved; what is live stays.
+  // Gives native memory back to the driver until at most `bytes_to_keep` stay reserved; what is live stays, and what
+  // waits for work that has not completed: the device is not waited for.
   // Without an argument: as the policies say.
   result<trim_report> trim(std::size_t bytes_to_keep) noexcept;
   result<trim_report> trim() noexcept;

@@ -10,7 +10,8 @@
 //   watch.cpp       statistics, walk, validate, leaks
 //
 // Locks, in the order they are taken, none of them held while another pool call is made: the reservoir's growth lock;
-// its short one; one stream's; the table's of streams, or a cache's.
+// its short one; one stream's; the table's of streams, or a cache's. A stream's handle lock is held for one call of the
+// backend with the handle, and nothing is taken inside.
 #pragma once
 
 #include <array>

@@ -126,10 +126,14 @@ TEST_CASE("device wait: a trim after it gives back what was freed behind work") 
   busy(1, captured);
   void* block = value_of(target->allocate(64 * MiB, other));
   busy(20'000, other);
-  value_of(target->deallocate(block, other));
+  backend_event* done = value_of(target->create_event());
+  value_of(target->record(done, other));
+  value_of(target->wait(target->own_stream(), done));
+  value_of(target->deallocate(block, target->own_stream()));
   value_of(target->synchronize_device());
   value_of(target->trim(0));
   CHECK(value_of(target->pool_bytes()).reserved == 0);
+  target->destroy_event(done);
   CHECK(end_and_replay(captured) == 1);
 }
 

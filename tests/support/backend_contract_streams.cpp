@@ -232,6 +232,8 @@ TEST_CASE("capture: calls on other streams do not disturb a capture") {
   s.deallocate(native, other);
   must(s.target().synchronize_device());
   CHECK(must(s.target().is_idle(other)));
+  must(s.target().record(event, other));
+  must(s.target().synchronize(event));
   must(s.target().trim(0));
   CHECK(s.reserved() == 0);
   must(s.target().memory());

@@ -67,7 +67,16 @@ class scene {
     for (std::size_t i = 0; i < all.size(); i += 2) deallocate(all[i], stream);
   }
 
-  void synchronize() { must(backend_->synchronize_device()); }
+  // All work is done, and the native pool has seen it: what was freed on a stream counts as complete for it once
+  // something recorded behind the free has been waited for.
+  void synchronize() {
+    must(backend_->synchronize_device());
+    backend_event* behind = event();
+    for (stream_handle stream : streams_) {
+      must(backend_->record(behind, stream));
+      must(backend_->synchronize(behind));
+    }
+  }
   std::size_t reserved() { return must(backend_->pool_bytes()).reserved; }
   std::size_t used() { return must(backend_->pool_bytes()).used; }
 

@@ -133,12 +133,16 @@ result<void> cuda_backend::destroy_stream(stream_handle stream) noexcept {
   return call("cuStreamDestroy", [&] { return api_.stream_destroy(stream); });
 }
 
+// Of a capturing stream the driver refuses to tell the id, and the question alone invalidates the capture (measured),
+// so the capture is looked for first: 71 ns beside the id's 67. The special handles mean a stream of the current
+// context, so it has to be ours.
 result<std::uint64_t> cuda_backend::identify(stream_handle stream) noexcept {
   if (const errc gone = process_state(); gone != errc::ok) return error{.code = gone, .what = "cuStreamGetId"};
-  // The special handles mean a stream of the current context, so it has to be ours. Of a capturing stream the driver
-  // refuses to tell the id, which is the error we answer with; to look first would double the price of every call.
   const context_scope current(api_, device_.context);
   if (current.status() != CUDA_SUCCESS) return to_error(current.status(), "cuStreamGetId");
+  const auto capturing = is_capturing(api_, stream);
+  if (!capturing) return capturing.error();
+  if (*capturing) return error{.code = errc::stream_capturing, .what = "cuStreamGetId"};
   unsigned long long id = 0;
   const CUresult status = api_.stream_get_id(stream, &id);
   if (status != CUDA_SUCCESS) return to_error(status, "cuStreamGetId");

@@ -70,8 +70,8 @@ loaded load() noexcept {
       "cuMemHostUnregister", api.host_unregister);
   find_all("cuStreamCreate", api.stream_create)("cuStreamDestroy", api.stream_destroy)(
       "cuStreamGetId", api.stream_get_id)("cuStreamGetCtx", api.stream_get_context)(
-      "cuStreamIsCapturing", api.stream_is_capturing)("cuStreamQuery", api.stream_query)("cuStreamWaitEvent",
-                                                                                         api.stream_wait_event);
+      "cuStreamIsCapturing", api.stream_is_capturing)("cuStreamQuery", api.stream_query)(
+      "cuStreamSynchronize", api.stream_synchronize)("cuStreamWaitEvent", api.stream_wait_event);
   find_all("cuEventCreate", api.event_create)("cuEventDestroy", api.event_destroy)("cuEventRecord", api.event_record)(
       "cuEventQuery", api.event_query)("cuEventSynchronize", api.event_synchronize);
   out.code = find_all.failure().code;

@@ -48,6 +48,7 @@ struct driver_api {
   PFN_cuStreamGetCtx_v9020 stream_get_context;
   PFN_cuStreamIsCapturing_v10000 stream_is_capturing;
   PFN_cuStreamQuery_v2000 stream_query;
+  PFN_cuStreamSynchronize_v2000 stream_synchronize;
   PFN_cuStreamWaitEvent_v3020 stream_wait_event;
 
   PFN_cuEventCreate_v2000 event_create;

@@ -115,6 +115,7 @@ CUresult stream_is_capturing(CUstream stream, CUstreamCaptureStatus* out) {
   return in_context("cuStreamIsCapturing");
 }
 CUresult stream_query(CUstream) { return guarded("cuStreamQuery"); }
+CUresult stream_synchronize(CUstream) { return guarded("cuStreamSynchronize"); }
 CUresult stream_wait(CUstream, CUevent, unsigned) { return guarded("cuStreamWaitEvent"); }
 
 CUresult event_create(CUevent* out, unsigned) { return *out = handle<CUevent>(0x800), guarded("cuEventCreate"); }
@@ -156,6 +157,7 @@ const std::map<std::string_view, void*> functions{
     {"cuStreamGetCtx", address(stream_get_context)},
     {"cuStreamIsCapturing", address(stream_is_capturing)},
     {"cuStreamQuery", address(stream_query)},
+    {"cuStreamSynchronize", address(stream_synchronize)},
     {"cuStreamWaitEvent", address(stream_wait)},
     {"cuEventCreate", address(event_create)},
     {"cuEventDestroy", address(event_destroy)},
