@@ -119,10 +119,19 @@ TEST_CASE("replay: the native pool is called for every operation, weir's for few
     CHECK(ours["native_calls"]["allocate"].number() < 0.1 * native["native_calls"]["allocate"].number());
     CHECK(ours["hit_rate"].number() > 0.9);
     CHECK(ours["cached_rate"].number() <= ours["hit_rate"].number());
-    // The median, because a busy machine may hold up a few calls for longer than all others take.
-    CHECK(ours["allocate_ns"]["p50"].number() < native["allocate_ns"]["p50"].number() / 2);
   }
   CHECK(runs[2]["native_calls"]["grow"].number() > 0);
+}
+
+// The median, because a busy machine may hold up a few calls for longer than all others take.
+TEST_CASE("replay: at the median weir allocates in under half of the native pool's time") {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  SKIP("a sanitizer slows what is measured, not what is modelled");
+#endif
+  const auto runs = runs_of("--allocator weir,native " + bundled);
+  REQUIRE(runs.size() == 4);
+  for (std::size_t pass : {0u, 1u})
+    CHECK(runs[pass]["allocate_ns"]["p50"].number() < runs[2 + pass]["allocate_ns"]["p50"].number() / 2);
 }
 
 TEST_CASE("replay: peak live is the largest sum of requested bytes, in every pass") {
