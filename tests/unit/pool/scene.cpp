@@ -6,8 +6,19 @@
 
 namespace weir::test {
 
+namespace {
+
+// One chunk a region unless the case says otherwise, so that what a case counts is small.
+pool_options small_regions(pool_options options) {
+  if (options.region_bytes == pool_options{}.region_bytes) options.region_bytes = 32 * MiB;
+  return options;
+}
+
+}  // namespace
+
 scene::scene(pool_options options, sim::options what)
-    : device(sim::device::make(std::move(what))), pool(pool::make(device->make_backend(), std::move(options))) {}
+    : device(sim::device::make(std::move(what))),
+      pool(pool::make(device->make_backend(), small_regions(std::move(options)))) {}
 
 scene::~scene() {
   for (const sim::violation& v : device->violations()) UNSCOPED_INFO(v.text);
