@@ -113,7 +113,7 @@ result<backend_event*> order::cover(stream_state& s, core::epoch needed, const s
 // Both with the handle, if it is still there.
 result<void> order::record(const stream_state& s, backend_event* event) noexcept {
   const std::shared_lock hold(s.handle_mutex);
-  const stream_handle handle = s.handle.load(std::memory_order_acquire);
+  stream_handle handle = s.handle.load(std::memory_order_acquire);
   if (!handle) return error{.code = errc::not_supported, .what = "recording on a stream that was retired"};
   count(counters_.record);
   return backend_.record(event, handle);
@@ -121,7 +121,7 @@ result<void> order::record(const stream_state& s, backend_event* event) noexcept
 
 result<bool> order::is_idle(const stream_state& s) noexcept {
   const std::shared_lock hold(s.handle_mutex);
-  const stream_handle handle = s.handle.load(std::memory_order_acquire);
+  stream_handle handle = s.handle.load(std::memory_order_acquire);
   if (!handle) return false;
   count(counters_.query);
   return backend_.is_idle(handle);

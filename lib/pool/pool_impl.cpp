@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <new>
 #include <pthread.h>
 
 #include "base/assert.hpp"
@@ -61,11 +62,16 @@ pool_impl::pool_impl(std::unique_ptr<backend> b, pool_options options, std::uint
 result<std::unique_ptr<pool_impl>> pool_impl::make(std::unique_ptr<backend> b, pool_options options) noexcept {
   if (!b) return error{.code = errc::invalid_argument, .what = "a pool without a backend"};
   if (auto good = check(options, b->capabilities()); !good) return std::move(good).error();
-  const stream_handle own = b->own_stream();
+  stream_handle own = b->own_stream();
   auto identity = b->examine(own);
   if (!identity) return std::move(identity).error();
   const std::uint64_t id = next_pool_id.fetch_add(1, std::memory_order_relaxed);
-  std::unique_ptr<pool_impl> made(new pool_impl(std::move(b), std::move(options), id));
+  std::unique_ptr<pool_impl> made;
+  try {
+    made.reset(new pool_impl(std::move(b), std::move(options), id));
+  } catch (const std::bad_alloc&) {
+    return error{.code = errc::internal, .what = "no host memory for a pool"};
+  }
   stream_state& reservoir_stream = made->streams_.add(own, *identity, nullptr);
   WEIR_ASSERT(reservoir_stream.index == 0);
   reservoir_stream.has_token.store(true, std::memory_order_relaxed);

@@ -411,11 +411,10 @@ result<region*> reservoir::grow_region(std::size_t bytes, const stream_state* ca
   const std::size_t slack = core::granule_bytes;
   const bool divides = options_.region_bytes % base::round_up(bytes, slack) == 0 && bytes > core::small_bytes_max;
   const std::size_t least = base::round_up(bytes + slack, chunk);
-  std::size_t want = std::max(options_.region_bytes + (divides ? slack : 0), least);
+  const std::size_t want = std::max(options_.region_bytes + (divides ? slack : 0), least);
   auto native = allocate_native(want, caller);
   // Where there is no room for the usual size, the smallest that serves is better than none.
-  if (!native && native.error().code == errc::out_of_memory && least < want)
-    native = allocate_native(want = least, caller);
+  if (!native && native.error().code == errc::out_of_memory && least < want) native = allocate_native(least, caller);
   if (!native) return std::move(native).error();
   const std::uintptr_t begin = base::round_up(native->base, core::granule_bytes);
   const std::uintptr_t end = base::round_down(native->base + native->bytes, core::granule_bytes);
