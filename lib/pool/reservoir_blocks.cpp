@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Big blocks and regions: taken, kept, grown, adopted.
+#include <algorithm>
+#include <bit>
+
+#include "base/assert.hpp"
+#include "cache/page_map.hpp"
+#include "pool/reservoir.hpp"
+
+namespace weir::detail {
+
+using core::big_block;
+using core::region;
+
+namespace {
+
+constexpr std::size_t fit_max(std::size_t bytes, double slack) noexcept {
+  return bytes + static_cast<std::size_t>(static_cast<double>(bytes) * slack);
+}
+
+// The size of a native block for a request: room to move its begin where more alignment is asked for than native ones
+// have, and rounded to a 32nd to a 64th of itself. That wastes 3 % at most, and lets blocks that grow a little at every
+// step (key-value caches) meet the blocks that were freed: without it nearly every one of them costs a remap.
+std::size_t native_bytes(std::size_t bytes, std::size_t alignment, std::size_t granularity) noexcept {
+  const std::size_t room = alignment > granularity ? alignment - granularity : 0;
+  const std::size_t step = std::max(std::bit_floor((bytes + room) / 32), granularity);
+  return base::round_up(bytes + room, step);
+}
+
+}  // namespace
+
+// --- big blocks -----------------------------------------------------------------------------------------------------
+
+big_block* reservoir::new_big() {
+  const std::lock_guard lock(mutex_);
+  if (big_unused_.empty()) return &big_store_.emplace_back();
+  big_block* b = big_unused_.back();
+  big_unused_.pop_back();
+  b->tickets = {};
+  return b;
+}
+
+// With mutex_ held, or before anyone can find it.
+void reservoir::begin_live(big_block& b, std::size_t bytes, std::size_t alignment, core::life state) noexcept {
+  b.begin = base::round_up(b.base, alignment);
+  b.asked = bytes;
+  b.tickets = {};
+  b.sequence = ++sequence_;
+  numbers_.big_live += b.bytes;
+  numbers_.big_live_peak = std::max(numbers_.big_live_peak, numbers_.big_live);
+  ++numbers_.big_live_count;
+  b.state.store(state, std::memory_order_relaxed);
+}
+
+big_block* reservoir::take_kept(std::size_t bytes, std::size_t alignment, const stream_state& taker,
+                                core::life state) noexcept {
+  const std::size_t need = native_bytes(bytes, alignment, backend_.capabilities().granularity);
+  const std::lock_guard lock(mutex_);
+  big_block* b = kept_.find(need, fit_max(need, options_.big_cache_fit),
+                            [&](const core::ticket_set& tickets) { return order_.is_ready(tickets, taker); });
+  if (!b) return nullptr;
+  kept_.remove(b);
+  begin_live(*b, bytes, alignment, state);
+  return b;
+}
+
+big_block* reservoir::claim_kept(std::size_t bytes, std::size_t alignment) noexcept {
+  const std::size_t need = native_bytes(bytes, alignment, backend_.capabilities().granularity);
+  const std::lock_guard lock(mutex_);
+  // A block far too large would be pinned by what fits in its corner; given back, its chunks serve the same request.
+  big_block* b = kept_.find(need, fit_max(need, options_.big_cache_fit), [](const core::ticket_set&) { return true; });
+  if (b) claim(b);
+  return b;
+}
+
+// With mutex_ held: a kept block is in the hands of this call alone.
+void reservoir::claim(big_block* b) noexcept {
+  kept_.remove(b);
+  numbers_.big_claimed += b->bytes;
+}
+
+void reservoir::give_back_claim(big_block* b) noexcept {
+  const std::lock_guard lock(mutex_);
+  numbers_.big_claimed -= b->bytes;
+  kept_.insert(b);
+}
+
+void reservoir::publish_claim(big_block* b, std::size_t bytes, std::size_t alignment, core::life state) noexcept {
+  const std::lock_guard lock(mutex_);
+  numbers_.big_claimed -= b->bytes;
+  begin_live(*b, bytes, alignment, state);
+}
+
+void reservoir::look_at_fits(std::size_t bytes, const stream_state* caller) noexcept {
+  core::ticket_set behind;
+  {
+    const std::lock_guard lock(mutex_);
+    (void)kept_.find(bytes, fit_max(bytes, options_.big_cache_fit), [&](const core::ticket_set& tickets) {
+      behind.add(tickets);
+      return false;
+    });
+  }
+  order_.look(behind, caller, true);
+}
+
+bool reservoir::keep(big_block* b, core::ticket_set tickets) noexcept {
+  const std::lock_guard lock(mutex_);
+  if (!core::is_live(b->state.load(std::memory_order_relaxed))) return false;
+  b->state.store(core::life_free, std::memory_order_relaxed);
+  b->tickets = std::move(tickets);
+  b->sequence = ++sequence_;
+  numbers_.big_live -= b->bytes;
+  --numbers_.big_live_count;
+  kept_.insert(b);
+  return true;
+}
+
+result<big_block*> reservoir::grow_big(std::size_t bytes, std::size_t alignment, const stream_state* caller) noexcept {
+  const std::lock_guard growth(growth_);
+  auto native = allocate_native(native_bytes(bytes, alignment, backend_.capabilities().granularity), caller);
+  if (!native) return std::move(native).error();
+  big_block* b = new_big();
+  b->pool = pool_id_;
+  b->base = native->base;
+  b->bytes = native->bytes;
+  b->state.store(core::life_free, std::memory_order_relaxed);
+  b->tickets = fresh();
+  {
+    const std::lock_guard lock(mutex_);
+    extents_[b->base] = b;
+    numbers_.big_claimed += b->bytes;
+  }
+  if (cache::page_map::set(*b)) return b;
+  (void)free_native(*b, {}, caller);
+  return error{.code = errc::out_of_memory, .bytes = bytes, .what = "host memory for the page map"};
+}
+
+// --- regions --------------------------------------------------------------------------------------------------------
+
+region* reservoir::new_region(std::uint32_t granules) {
+  const std::lock_guard lock(mutex_);
+  const auto same = std::find_if(region_unused_.begin(), region_unused_.end(),
+                                 [&](const region* r) { return r->granules == granules; });
+  region* r;
+  if (same != region_unused_.end()) {
+    r = *same;
+    region_unused_.erase(same);
+  } else {
+    r = &region_store_.emplace_back();
+    r->granules = granules;
+    r->table = std::make_unique<std::atomic<core::range*>[]>(granules);
+  }
+  for (std::uint32_t g = 0; g < granules; ++g) r->table[g].store(nullptr, std::memory_order_relaxed);
+  return r;
+}
+
+result<region*> reservoir::grow_region(std::size_t bytes, const stream_state* caller) noexcept {
+  const std::lock_guard growth(growth_);
+  const std::size_t chunk = shadow_.chunk_bytes();
+  // Native ones begin at 512 bytes, granules at their own size: room for what that may cost, where the region would
+  // else hold one block less of the size it is made for.
+  const std::size_t slack = core::granule_bytes;
+  const bool divides = options_.region_bytes % base::round_up(bytes, slack) == 0 && bytes > core::small_bytes_max;
+  const std::size_t least = base::round_up(bytes + slack, chunk);
+  const std::size_t want = std::max(options_.region_bytes + (divides ? slack : 0), least);
+  auto native = allocate_native(want, caller);
+  // Where there is no room for the usual size, the smallest that serves is better than none.
+  if (!native && native.error().code == errc::out_of_memory && least < want) native = allocate_native(least, caller);
+  if (!native) return std::move(native).error();
+  const std::uintptr_t begin = base::round_up(native->base, core::granule_bytes);
+  const std::uintptr_t end = base::round_down(native->base + native->bytes, core::granule_bytes);
+  region* r = new_region(static_cast<std::uint32_t>((end - begin) / core::granule_bytes));
+  r->pool = pool_id_;
+  r->base = native->base;
+  r->begin = begin;
+  r->bytes = native->bytes;
+  {
+    const std::lock_guard lock(mutex_);
+    r->sequence = ++sequence_;
+    extents_[r->base] = r;
+  }
+  if (cache::page_map::set(*r)) return r;
+  (void)free_native(*r, {}, caller);
+  return error{.code = errc::out_of_memory, .bytes = bytes, .what = "host memory for the page map"};
+}
+
+// A region that nobody could be made to wait for joins the reservoir's own heap, where adopt_region finds it.
+void reservoir::shelve(region* r) noexcept {
+  stream_state& own = streams_.at(0);
+  const std::lock_guard lock(own.mutex);
+  own.heap.add_region(r, own.current);
+}
+
+result<region*> reservoir::adopt_region(std::size_t bytes, stream_state& taker, bool wait) noexcept {
+  for (stream_state* s : streams_.all()) {
+    if (s == &taker) continue;
+    core::heap::emptied empty;
+    {
+      const std::lock_guard lock(s->mutex);
+      empty = s->heap.remove_empty(wait ? order_.waitable(*s, &taker) : s->passed.load(std::memory_order_acquire));
+    }
+    if (!empty.where) continue;
+    const bool is_large_enough = empty.where->granules * core::granule_bytes >= bytes;
+    const core::ticket last{s->index, empty.last};
+    auto ordered = is_large_enough ? order_.make_wait(taker, last, &taker) : result<bool>(false);
+    if (ordered && *ordered) return empty.where;
+    {
+      const std::lock_guard lock(s->mutex);
+      s->heap.add_region(empty.where, empty.last);
+    }
+    if (!ordered) return std::move(ordered).error();
+  }
+  return static_cast<region*>(nullptr);
+}
+
+}  // namespace weir::detail
