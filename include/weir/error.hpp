@@ -41,7 +41,6 @@ enum class errc {
   double_free,
   size_mismatch,       // `bytes` given, `limit` what the block has
   wrong_device,        // a stream or a pool of another device
-  wrong_stream,        // checked mode: freed on a stream the block was not ordered on
   stream_retired,      // the token was retired, or belongs to a pool that is gone
   stream_unsupported,  // a stream of a green or non-primary context
   limit_below_live,    // `bytes` asked for as limit, `limit` is what is live

@@ -29,7 +29,6 @@ const char* to_string(errc code) noexcept {
     case errc::double_free: return "double free";
     case errc::size_mismatch: return "size mismatch";
     case errc::wrong_device: return "wrong device";
-    case errc::wrong_stream: return "wrong stream";
     case errc::stream_retired: return "the stream is retired";
     case errc::stream_unsupported: return "unsupported stream";
     case errc::limit_below_live: return "limit below live memory";
@@ -49,7 +48,6 @@ bool is_bug(errc code) noexcept {
     case errc::double_free:
     case errc::size_mismatch:
     case errc::wrong_device:
-    case errc::wrong_stream:
     case errc::stream_retired:
     case errc::stream_unsupported:
     case errc::limit_below_live:

@@ -33,7 +33,6 @@ constexpr std::array all_codes{
     errc::double_free,
     errc::size_mismatch,
     errc::wrong_device,
-    errc::wrong_stream,
     errc::stream_retired,
     errc::stream_unsupported,
     errc::limit_below_live,
