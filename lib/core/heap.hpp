@@ -55,7 +55,6 @@ class heap {
   // Frees what is pending and whose tickets all pass `passed`; it counts as last used in `last`. Bytes settled.
   template <class Passed>
   std::size_t settle(Passed passed, epoch last);
-  const ticket_set* first_pending() const noexcept { return pending_.empty() ? nullptr : &pending_.front().tickets; }
   template <class Visit>
   void each_pending(Visit visit) const {
     for (const pending& p : pending_) visit(p.tickets);

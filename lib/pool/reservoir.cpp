@@ -62,7 +62,7 @@ std::size_t reservoir::missing_bytes(std::size_t bytes) const noexcept {
 
 // Keeps the limit. What the shadow map foresees is sure only while the native pool's own limit stands behind it;
 // elsewhere the worst case counts, which trimming makes smaller.
-result<void> reservoir::make_room(std::size_t bytes, const stream_state* caller) noexcept {
+result<void> reservoir::make_room(std::size_t bytes) noexcept {
   const std::size_t limit = bytes_max();
   if (limit == SIZE_MAX) return {};
   const std::size_t worst = base::round_up(bytes, shadow_.chunk_bytes());
@@ -74,7 +74,6 @@ result<void> reservoir::make_room(std::size_t bytes, const stream_state* caller)
   };
   if (fits(now, is_protected ? missing_bytes(bytes) : worst)) return {};
   (void)trim_locked(0).has_value();
-  (void)caller;
   const auto then = read();
   if (fits(then, worst) || (is_protected && fits(then, missing_bytes(bytes)))) return {};
   const std::size_t taken = then.reserved + then.direct;
@@ -83,7 +82,7 @@ result<void> reservoir::make_room(std::size_t bytes, const stream_state* caller)
 
 result<reservoir::native_range> reservoir::allocate_native(std::size_t bytes, const stream_state* caller) noexcept {
   if (options_.order.recycle) recycle_for(bytes, caller);
-  if (auto room = make_room(bytes, caller); !room) return std::move(room).error();
+  if (auto room = make_room(bytes); !room) return std::move(room).error();
   const std::size_t reserved = read().reserved;
   auto p = backend_.allocate(bytes, backend_.own_stream());
   if (!p) return std::move(p).error();

@@ -55,7 +55,7 @@ class reservoir {
   // A wholly free region in some heap but the taker's, last used before what is ready for the taker, or null. With
   // `wait`, the first there is, and the taker is made to wait.
   result<core::region*> adopt_region(std::size_t bytes, stream_state& taker, bool wait) noexcept;
-
+  // A region that nobody could be made to wait for: adopt_region finds it.
   void shelve(core::region*) noexcept;
 
   // The ticket of everything native so far.
@@ -108,7 +108,7 @@ class reservoir {
   };
   result<native_range> allocate_native(std::size_t bytes, const stream_state* caller) noexcept;
   result<void> trim_locked(std::size_t bytes_to_keep) noexcept;
-  result<void> make_room(std::size_t bytes, const stream_state* caller) noexcept;
+  result<void> make_room(std::size_t bytes) noexcept;
   void recycle_for(std::size_t bytes, const stream_state* caller) noexcept;
   bool recycle_one_kept(std::size_t missing) noexcept;
   bool recycle_one_region() noexcept;

@@ -135,5 +135,7 @@ TEST_CASE("heap, pending: the tickets of all that is pending are seen") {
   s.h.each_pending([&](const ticket_set& tickets) { seen.add(tickets); });
   CHECK(!seen.all([](ticket t) { return t.stream == 1; }));
   CHECK(!seen.all([](ticket t) { return t.stream == 2; }));
-  CHECK(s.h.first_pending()->begin()->stream == 1);
+  std::vector<weir::core::stream_index> oldest_first;
+  s.h.each_pending([&](const ticket_set& tickets) { oldest_first.push_back(tickets.begin()->stream); });
+  CHECK(oldest_first == std::vector<weir::core::stream_index>{1, 2});
 }
