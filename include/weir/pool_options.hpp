@@ -72,7 +72,7 @@ struct pool_options {
   // A kept block serves requests down to its size divided by 1 + this.
   double big_cache_fit = 0.125;
   // What one thread may hold for one stream.
-  std::size_t cache_bytes_max = std::size_t{16} << 20;
+  std::size_t cache_bytes_max = std::size_t{128} << 20;
 
   // Properties of the native pool: cudaMemAllocationHandleType bits for export to other processes.
   unsigned handle_types = 0;
