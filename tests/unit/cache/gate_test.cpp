@@ -147,7 +147,7 @@ TEST_CASE("gate: two owners that shut each other's gates do not wait for ever") 
 // the whole does not find it missing.
 TEST_CASE("gate: owner and reclaimer cannot both miss each other") {
   if (!has_asymmetric_barrier()) SKIP("no private expedited membarrier here");
-  constexpr unsigned rounds = 5000;
+  constexpr unsigned rounds = 60'000;
   std::atomic<unsigned> round{0}, finished{0};
   std::atomic<gate*> made{nullptr};
   std::atomic<bool> entered{false};
