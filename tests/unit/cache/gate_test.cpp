@@ -15,16 +15,22 @@ using weir::cache::shut_gates;
 
 namespace {
 
+// Long enough that somebody else has a chance to be in there too.
+void work(std::uint64_t& plain) {
+  volatile std::uint64_t& counted = plain;
+  for (int i = 0; i < 64; ++i) counted = counted + 1;
+}
+
 // Both ways through a gate, each until `stop`. What is counted without an atomic is counted right only if nobody else
 // is in there.
 void use(gate& g, std::uint64_t& plain, std::uint64_t& turns, const std::atomic<bool>& stop) {
   while (!stop.load(std::memory_order_relaxed)) {
     if (g.try_enter()) {
-      plain = plain + 1;
+      work(plain);
       g.leave();
     } else {
       const inside here(g);
-      plain = plain + 1;
+      work(plain);
     }
     ++turns;
   }
@@ -92,11 +98,11 @@ TEST_CASE("gate: owner and reclaimer are never inside at once") {
     std::uint64_t reclaims = 0;
     for_a_while(std::chrono::milliseconds(200), stop, [&] {
       const shut_gates shut({&one, 1});
-      plain = plain + 1;
+      work(plain);
       ++reclaims;
     });
     while (made) std::this_thread::yield();
-    CHECK(plain == turns + reclaims);
+    CHECK(plain == 64 * (turns + reclaims));
     CHECK(turns > 0);
     const_cast<volatile std::uint64_t&>(mine) = 1;
     owner.join();
@@ -147,26 +153,27 @@ TEST_CASE("gate: two owners that shut each other's gates do not wait for ever") 
 // the whole does not find it missing.
 TEST_CASE("gate: owner and reclaimer cannot both miss each other") {
   if (!has_asymmetric_barrier()) SKIP("no private expedited membarrier here");
-  constexpr unsigned rounds = 60'000;
   std::atomic<unsigned> round{0}, finished{0};
   std::atomic<gate*> made{nullptr};
-  std::atomic<bool> entered{false};
+  std::atomic<bool> entered{false}, stop{false}, over{false};
   unsigned both = 0;
   std::thread owner([&] {
     gate g(false);
     made = &g;
-    for (unsigned r = 1; r <= rounds; ++r) {
+    for (unsigned r = 1;; ++r) {
       while (round.load(std::memory_order_acquire) < r) {}
+      if (stop) break;
       const bool in = g.try_enter();
       entered.store(in, std::memory_order_relaxed);
       if (in) g.leave();
       finished.store(r, std::memory_order_release);
     }
-    while (round.load(std::memory_order_acquire) <= rounds) std::this_thread::yield();
   });
   while (!made) std::this_thread::yield();
   gate* one = made;
-  for (unsigned r = 1; r <= rounds; ++r) {
+  unsigned r = 0;
+  for_a_while(std::chrono::milliseconds(1000), over, [&] {
+    ++r;
     round.store(r, std::memory_order_release);
     // Shut, the owner is out: had it entered, it has left by now, and said so.
     const shut_gates shut({&one, 1});
@@ -175,8 +182,9 @@ TEST_CASE("gate: owner and reclaimer cannot both miss each other") {
     while (finished.load(std::memory_order_acquire) != r) {}
     both += !is_over && !was_in && entered.load(std::memory_order_relaxed);
     entered.store(false, std::memory_order_relaxed);
-  }
-  round = rounds + 1;
+  });
+  stop = true;
+  round = r + 1;
   owner.join();
   CHECK(both == 0);
 }
