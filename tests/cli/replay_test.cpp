@@ -292,7 +292,8 @@ TEST_CASE("replay: options that mean nothing are refused") {
   check_refused("", "TRACE");
   check_refused("--device vulkan " + bundled, "--device");
   check_refused("--device cuda:x " + bundled, "--device");
-  check_refused("--device sim --allocator weir,tlsf " + bundled, "'tlsf' is none of weir, native, direct");
+  check_refused("--device sim --allocator weir,tlsf " + bundled,
+                "'tlsf' is none of weir, native, direct, plugin:FILE.so");
   check_refused("--device sim --passes 0 " + bundled, "--passes");
   check_refused("--device sim --limit lots " + bundled, "'lots' is no number of bytes");
   check_refused("--device sim --limit 0 " + bundled, "'0' is no number of bytes");

@@ -8,6 +8,7 @@
 #include <spdlog/spdlog.h>
 #include <utility>
 
+#include "allocator_plugin.hpp"
 #include "exit_code.hpp"
 #include "output_file.hpp"
 #include "progress.hpp"
@@ -50,10 +51,15 @@ std::vector<replay_figures> replay_all(const replay_options& options, const std:
         line.say(script.name + ": replaying with " + name + ", pass " + std::to_string(pass) + " of " +
                  std::to_string(options.passes));
       };
-      for (auto& figures : must(replay(*find_replay_allocator(name), request))) runs.push_back(std::move(figures));
+      for (auto& figures : must(replay(name, request))) runs.push_back(std::move(figures));
     }
   }
   return runs;
+}
+
+void warn_of_plugins(const replay_options& options) {
+  for (const std::string& name : options.allocators)
+    if (plugin_path(name) && options.bytes_max) spdlog::warn("--limit does not bind {}", name);
 }
 
 CLI::Validator byte_count() {
@@ -70,7 +76,8 @@ CLI::Validator byte_count() {
 CLI::Validator allocator_name() {
   return CLI::Validator(
       [](const std::string& text) {
-        return find_replay_allocator(text) ? std::string() : "'" + text + "' is none of weir, native, direct";
+        return is_replay_allocator(text) ? std::string()
+                                         : "'" + text + "' is none of weir, native, direct, plugin:FILE.so";
       },
       "NAME,...");
 }
@@ -82,8 +89,10 @@ void setup_replay(CLI::App& app, int& exit_code) {
   CLI::App* sub = app.add_subcommand("replay", "Replay traces through allocators: what each holds and costs");
   sub->add_option("TRACE", options->traces, "The traces, in either form, in gzip or not; - for stdin")->required();
   sub->add_option("--device", options->device, "sim, cuda or cuda:N; else the first GPU, or sim where there is none");
-  sub->add_option("--allocator", options->allocators,
-                  "weir; native: every call to the native pool; direct: to cudaMalloc; else weir,native")
+  sub->add_option(
+         "--allocator", options->allocators,
+         "weir; native: every call to the native pool; direct: to cudaMalloc; plugin:FILE.so: to an allocator of "
+         "yours (weir/plugin.h); else weir,native")
       ->delimiter(',')
       ->allow_extra_args(false)  // what stands after it is a trace
       ->check(allocator_name());
@@ -105,6 +114,7 @@ int run_replay(const replay_options& options) {
   const auto scripts = load(options);
   const auto device = must(replay_device::open(options.device, options.sim_bytes));
   const replay_clock clock;
+  warn_of_plugins(options);
   replay_report report{device, clock, options.bytes_max, {}};
   const bool is_for_people = options.json != "-";
   if (is_for_people) std::cout << format_replay_heading(report) << '\n' << std::flush;

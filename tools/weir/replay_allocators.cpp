@@ -6,10 +6,10 @@
 
 namespace weir::cli {
 
-result<std::size_t> replay_allocator::reserved_high() noexcept {
+result<std::optional<std::size_t>> replay_allocator::reserved_high() noexcept {
   auto bytes = backend_->pool_bytes();
   if (!bytes) return std::move(bytes).error();
-  return bytes->reserved_high;
+  return std::optional(bytes->reserved_high);
 }
 
 result<void> replay_allocator::make_streams(backend& backend, std::size_t count) {
@@ -89,6 +89,39 @@ result<void> direct_allocator::open(const replay_device& device, std::size_t byt
   owned_ = std::move(*backend);
   bytes_max_ = bytes_max ? bytes_max : std::numeric_limits<std::size_t>::max();
   return make_streams(*owned_, stream_count);
+}
+
+plugin_allocator::~plugin_allocator() {
+  // Where the device is lost there is nothing to wait for.
+  if (owned_) static_cast<void>(owned_->synchronize_device());
+  plugin_.reset();
+  streams_.reset();
+}
+
+result<void> plugin_allocator::open(const replay_device& device, std::size_t, std::size_t stream_count) {
+  auto backend = device.make_backend();
+  if (!backend) return std::move(backend).error();
+  owned_ = std::move(*backend);
+  calls_ = *plugin_.emplace(path_, device).operator->();
+  return make_streams(*owned_, stream_count);
+}
+
+result<void> plugin_allocator::reset_reserved_high() noexcept {
+  if (calls_.reset_reserved_high) calls_.reset_reserved_high(calls_.context);
+  return {};
+}
+
+result<std::optional<std::size_t>> plugin_allocator::reserved_high() noexcept {
+  if (!plugin_->knows_reserved()) return std::optional<std::size_t>();
+  return std::optional(calls_.reserved_high(calls_.context));
+}
+
+// How many calls it makes of what lies below it nobody knows.
+void plugin_allocator::end_pass(replay_figures& figures) noexcept { figures.native_calls = {}; }
+
+error plugin_allocator::why(int answer, std::size_t bytes) noexcept {
+  if (answer == WEIR_PLUGIN_OUT_OF_MEMORY) return {.code = errc::out_of_memory, .bytes = bytes};
+  return {.code = errc::cuda, .native_code = answer, .bytes = bytes, .what = "a call of the plugin"};
 }
 
 }  // namespace weir::cli

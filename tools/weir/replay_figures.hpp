@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace weir::cli {
@@ -23,10 +24,11 @@ struct replay_figures {
   std::string trace;
   std::string allocator;
   unsigned pass = 1;
-  std::uint64_t operations = 0;         // calls made: allocations, failed ones too, and frees
-  std::uint64_t failed = 0;             // allocations that were answered with an error
-  std::size_t peak_live_bytes = 0;      // largest sum of requested bytes
-  std::size_t peak_reserved_bytes = 0;  // the native pool's high mark in this pass, plus the peak of direct bytes
+  std::uint64_t operations = 0;     // calls made: allocations, failed ones too, and frees
+  std::uint64_t failed = 0;         // allocations that were answered with an error
+  std::size_t peak_live_bytes = 0;  // largest sum of requested bytes
+  // The native pool's high mark in this pass, plus the peak of direct bytes; nothing where a plugin does not tell.
+  std::optional<std::size_t> peak_reserved_bytes;
   double host_ms = 0;
   latency_figures allocate_ns{};
   latency_figures deallocate_ns{};
@@ -37,8 +39,9 @@ struct replay_figures {
   std::uint64_t waits_inserted = 0;  // for another of the trace's streams
   std::uint64_t waits_fresh = 0;     // for the reservoir's stream
 
-  double reserved_over_live() const noexcept {
-    return peak_live_bytes ? static_cast<double>(peak_reserved_bytes) / static_cast<double>(peak_live_bytes) : 0;
+  std::optional<double> reserved_over_live() const noexcept {
+    if (!peak_reserved_bytes) return std::nullopt;
+    return peak_live_bytes ? static_cast<double>(*peak_reserved_bytes) / static_cast<double>(peak_live_bytes) : 0;
   }
 };
 

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdarg>
 #include <cstdio>
+#include <set>
 #include <utility>
 
 #include "json.hpp"
@@ -30,6 +31,12 @@ __attribute__((format(printf, 1, 2))) std::string print(const char* format, ...)
 
 // Rounded down, so that 100 % means all of them.
 std::string share(double value) { return human_share(std::floor(value * 1e4) / 1e4); }
+
+// As far as it is known.
+std::string ratio(const replay_figures& run) {
+  const auto value = run.reserved_over_live();
+  return value ? print("%.3f", *value) : none;
+}
 
 bool has_caches(const replay_figures& run) { return run.allocator == "weir"; }
 
@@ -66,8 +73,8 @@ std::string footprint_table(const std::vector<replay_figures>& runs) {
     return std::vector<std::string>{human_count(run.operations),
                                     human_count(run.failed),
                                     human_bytes(run.peak_live_bytes),
-                                    human_bytes(run.peak_reserved_bytes),
-                                    print("%.3f", run.reserved_over_live()),
+                                    run.peak_reserved_bytes ? human_bytes(*run.peak_reserved_bytes) : none,
+                                    ratio(run),
                                     human_ns(run.host_ms * 1e6),
                                     has_caches(run) ? share(run.cached_rate) : none,
                                     has_caches(run) ? share(run.hit_rate) : none,
@@ -99,10 +106,10 @@ const replay_figures* last_pass(const std::vector<replay_figures>& runs, const s
 }
 
 std::string comparison(const replay_figures& ours, const replay_figures& native) {
-  return print(
-      "%s, pass %u: host time %s with weir, %s native (%.1f times that); reserved %.3f and %.3f of peak live\n",
-      ours.trace.c_str(), ours.pass, human_ns(ours.host_ms * 1e6).c_str(), human_ns(native.host_ms * 1e6).c_str(),
-      native.host_ms / ours.host_ms, ours.reserved_over_live(), native.reserved_over_live());
+  return print("%s, pass %u: host time %s with weir, %s native (%.1f times that); reserved %s and %s of peak live\n",
+               ours.trace.c_str(), ours.pass, human_ns(ours.host_ms * 1e6).c_str(),
+               human_ns(native.host_ms * 1e6).c_str(), native.host_ms / ours.host_ms, ratio(ours).c_str(),
+               ratio(native).c_str());
 }
 
 std::string comparisons(const std::vector<replay_figures>& runs) {
@@ -114,6 +121,15 @@ std::string comparisons(const std::vector<replay_figures>& runs) {
     const auto* native = last_pass(runs, run.trace, "native");
     if (ours && native && ours->host_ms > 0) text += comparison(*ours, *native);
   }
+  return text;
+}
+
+std::string silences(const std::vector<replay_figures>& runs) {
+  std::set<std::string> silent;
+  for (const replay_figures& run : runs)
+    if (!run.peak_reserved_bytes) silent.insert(run.allocator);
+  std::string text;
+  for (const std::string& name : silent) text += name + " does not tell what it has reserved\n";
   return text;
 }
 
@@ -163,6 +179,7 @@ std::string format_replay_heading(const replay_report& report) {
 std::string format_replay_tables(const replay_report& report) {
   std::string text = footprint_table(report.runs) + '\n' + latency_table(report.runs);
   if (const std::string compared = comparisons(report.runs); !compared.empty()) text += '\n' + compared;
+  if (const std::string silent = silences(report.runs); !silent.empty()) text += '\n' + silent;
   return text;
 }
 

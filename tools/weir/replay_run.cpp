@@ -2,7 +2,6 @@
 #include "replay_run.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
 #include <utility>
 
@@ -11,8 +10,6 @@
 
 namespace weir::cli {
 namespace {
-
-constexpr std::array kinds{replay_allocator_kind::weir, replay_allocator_kind::native, replay_allocator_kind::direct};
 
 // A running sum and the largest it has been.
 struct watermark {
@@ -52,7 +49,9 @@ latency_figures figures_of(const log_histogram& times) {
 template <class Allocator>
 class replayer {
  public:
-  explicit replayer(const replay_request& request) : request_(request), blocks_(request.script.slot_count) {}
+  template <class... Arguments>
+  explicit replayer(const replay_request& request, Arguments&&... of_allocator)
+      : request_(request), blocks_(request.script.slot_count), allocator_(std::forward<Arguments>(of_allocator)...) {}
 
   result<std::vector<replay_figures>> run() {
     const auto& script = request_.script;
@@ -151,7 +150,9 @@ class replayer {
     return why ? result<void>(std::move(*why)) : result<void>{};
   }
 
-  static bool is_direct(const replay_op& op) noexcept { return Allocator::is_all_direct || op.is_direct; }
+  static bool is_direct(const replay_op& op) noexcept {
+    return Allocator::direct_calls == direct_use::all || (Allocator::direct_calls == direct_use::some && op.is_direct);
+  }
 
   // Then waits, so that the next pass finds all of it free.
   result<void> free_left_over() {
@@ -161,16 +162,17 @@ class replayer {
     return allocator_.synchronize();
   }
 
-  replay_figures sum_up(unsigned pass, std::size_t reserved) const {
+  replay_figures sum_up(unsigned pass, std::optional<std::size_t> reserved) const {
+    if (reserved) *reserved += counts_.direct.high;
     const log_histogram& allocated = counts_.allocate.histogram;
     const log_histogram& freed = counts_.deallocate.histogram;
     return {.trace = request_.script.name,
-            .allocator = Allocator::name,
+            .allocator = allocator_.name(),
             .pass = pass,
             .operations = allocated.count() + freed.count(),
             .failed = counts_.failed,
             .peak_live_bytes = counts_.live.high,
-            .peak_reserved_bytes = reserved + counts_.direct.high,
+            .peak_reserved_bytes = reserved,
             .host_ms = static_cast<double>(counts_.allocate.total + counts_.deallocate.total) / 1e9,
             .allocate_ns = figures_of(allocated),
             .deallocate_ns = figures_of(freed),
@@ -186,26 +188,16 @@ class replayer {
 
 }  // namespace
 
-const char* to_string(replay_allocator_kind kind) noexcept {
-  switch (kind) {
-    case replay_allocator_kind::weir: return weir_allocator::name;
-    case replay_allocator_kind::native: return native_allocator::name;
-    case replay_allocator_kind::direct: return direct_allocator::name;
-  }
-  return "";
+bool is_replay_allocator(std::string_view name) noexcept {
+  return name == weir_allocator::name() || name == native_allocator::name() || name == direct_allocator::name() ||
+         plugin_path(name);
 }
 
-std::optional<replay_allocator_kind> find_replay_allocator(std::string_view name) noexcept {
-  const auto at = std::find_if(kinds.begin(), kinds.end(), [&](auto kind) { return name == to_string(kind); });
-  return at == kinds.end() ? std::nullopt : std::optional(*at);
-}
-
-result<std::vector<replay_figures>> replay(replay_allocator_kind kind, const replay_request& request) {
-  switch (kind) {
-    case replay_allocator_kind::weir: return replayer<weir_allocator>(request).run();
-    case replay_allocator_kind::native: return replayer<native_allocator>(request).run();
-    case replay_allocator_kind::direct: return replayer<direct_allocator>(request).run();
-  }
+result<std::vector<replay_figures>> replay(const std::string& allocator, const replay_request& request) {
+  if (allocator == weir_allocator::name()) return replayer<weir_allocator>(request).run();
+  if (allocator == native_allocator::name()) return replayer<native_allocator>(request).run();
+  if (allocator == direct_allocator::name()) return replayer<direct_allocator>(request).run();
+  if (const auto path = plugin_path(allocator)) return replayer<plugin_allocator>(request, *path).run();
   return error{.code = errc::invalid_argument, .what = "allocator"};
 }
 

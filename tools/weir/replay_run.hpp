@@ -6,7 +6,7 @@
 #pragma once
 
 #include <functional>
-#include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -17,9 +17,8 @@
 
 namespace weir::cli {
 
-enum class replay_allocator_kind { weir, native, direct };
-const char* to_string(replay_allocator_kind) noexcept;
-std::optional<replay_allocator_kind> find_replay_allocator(std::string_view name) noexcept;
+// weir, native, direct or plugin:FILE.so.
+bool is_replay_allocator(std::string_view name) noexcept;
 
 struct replay_request {
   const replay_script& script;
@@ -33,6 +32,7 @@ struct replay_request {
 
 // The figures of each pass. An allocation that finds no room, or asks for what cannot be, is counted as failed and its
 // free skipped; any other error ends the replay.
-result<std::vector<replay_figures>> replay(replay_allocator_kind, const replay_request&);
+// Throws bad_input of a plugin that is none.
+result<std::vector<replay_figures>> replay(const std::string& allocator, const replay_request&);
 
 }  // namespace weir::cli
