@@ -53,7 +53,7 @@ typedef struct weir_plugin {
   // Every use of the block is ordered before this point of `stream`, which may be another than it was allocated on.
   // `bytes` as they were asked for. 0: done.
   int (*deallocate)(void* context, void* pointer, size_t bytes, struct CUstream_st* stream);
-  // Gives everything back. The device is idle and no block is live. The streams may be gone. Called once.
+  // Gives everything back. The device is idle; no block is live unless a call failed before. Called once.
   void (*close)(void* context);
 
   // All three may be null. Bytes that the allocator has from the device now; the most it had since it was opened or

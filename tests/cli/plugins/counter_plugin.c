@@ -57,7 +57,7 @@ static int deallocate(void* context, void* pointer, size_t bytes, struct CUstrea
 
 // Aborts when the host left a block live.
 static void close_all(void* context) {
-  if (!context || atomic_load(&live) != 0) __builtin_trap();
+  if (!context || (atomic_load(&live) != 0 && !WEIR_TEST_PLUGIN_FAILS_TO_FREE)) __builtin_trap();
 }
 
 static size_t reserved(void* context) { return context ? atomic_load(&live) : 0; }
