@@ -35,6 +35,7 @@ class replay_allocator {
   std::optional<error> take_failure() noexcept { return std::exchange(failure_, std::nullopt); }
   std::int64_t clock_adjustment_ns() const noexcept { return backend_->clock_adjustment_ns(); }
   bool is_modelled() const noexcept { return backend_->capabilities().costs_are_modelled; }
+  stream_handle handle(std::size_t stream) const noexcept { return (*streams_)[stream]; }
   result<void> order(std::size_t earlier, std::size_t later) noexcept { return streams_->order(earlier, later); }
   result<void> synchronize() noexcept { return backend_->synchronize_device(); }
   result<void> reset_reserved_high() noexcept { return backend_->reset_reserved_high(); }

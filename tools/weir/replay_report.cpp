@@ -83,6 +83,21 @@ std::string footprint_table(const std::vector<replay_figures>& runs) {
   return table.format();
 }
 
+std::string device_table(const std::vector<replay_figures>& runs) {
+  text_table table({{"  allocator", side::left},
+                    {"pass"},
+                    {"makespan"},
+                    {"background"},
+                    {"streams made to wait"},
+                    {"for fresh memory"}});
+  add_rows(table, runs, [](const replay_figures& run) {
+    return std::vector<std::string>{human_ns(run.makespan_ms * 1e6), human_ns(run.background_cpu_ms * 1e6),
+                                    has_caches(run) ? human_count(run.waits_inserted) : none,
+                                    has_caches(run) ? human_count(run.waits_fresh) : none};
+  });
+  return table.format();
+}
+
 std::string latency_table(const std::vector<replay_figures>& runs) {
   std::vector<text_table::column> columns{{"  allocator", side::left}, {"pass"}};
   for (const char* call : {"allocate", "deallocate"})
@@ -151,6 +166,7 @@ void write(json& out, const replay_figures& run) {
   out.member("operations", run.operations).member("failed", run.failed);
   out.member("peak_live_bytes", run.peak_live_bytes).member("peak_reserved_bytes", run.peak_reserved_bytes);
   out.member("reserved_over_live", run.reserved_over_live()).member("host_ms", run.host_ms);
+  out.member("makespan_ms", run.makespan_ms).member("background_cpu_ms", run.background_cpu_ms);
   write(out, "allocate_ns", run.allocate_ns);
   write(out, "deallocate_ns", run.deallocate_ns);
   out.member("cached_rate", run.cached_rate).member("hit_rate", run.hit_rate);
@@ -170,6 +186,7 @@ std::string device_words(const replay_device& device) {
 std::string format_replay_heading(const replay_report& report) {
   std::string text = std::string("weir ") + version() + " on " + device_words(report.device);
   if (report.bytes_max) text += ", limited to " + human_bytes(report.bytes_max);
+  text += report.load;
   text += report.device.is_simulated() ? "\nhost times: measured host work plus modelled native calls"
                                        : "\nhost times: measured";
   return text + "; timer floor " + human_ns(static_cast<double>(report.clock.floor_picoseconds()) / 1000) +
@@ -177,7 +194,8 @@ std::string format_replay_heading(const replay_report& report) {
 }
 
 std::string format_replay_tables(const replay_report& report) {
-  std::string text = footprint_table(report.runs) + '\n' + latency_table(report.runs);
+  std::string text =
+      footprint_table(report.runs) + '\n' + latency_table(report.runs) + '\n' + device_table(report.runs);
   if (const std::string compared = comparisons(report.runs); !compared.empty()) text += '\n' + compared;
   if (const std::string silent = silences(report.runs); !silent.empty()) text += '\n' + silent;
   return text;

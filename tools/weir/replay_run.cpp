@@ -7,6 +7,7 @@
 
 #include "log_histogram.hpp"
 #include "replay_allocators.hpp"
+#include "replay_pace.hpp"
 
 namespace weir::cli {
 namespace {
@@ -90,11 +91,20 @@ class replayer {
     counts_ = {};
     if (auto done = allocator_.reset_reserved_high(); !done) return std::move(done).error();
     allocator_.begin_pass();
-    for (const replay_op& op : request_.script.ops)
-      if (auto done = step(op); !done) return std::move(done).error();
+    const auto& ops = request_.script.ops;
+    const replay_pace pace(request_.device, request_.clock, request_.pace_ns, ops.size());
+    for (std::size_t i = 0; i < ops.size(); ++i) {
+      pace.wait_for(i);
+      if (auto done = step(ops[i]); !done) return std::move(done).error();
+    }
+    if (auto done = allocator_.synchronize(); !done) return std::move(done).error();
+    const double makespan_ms = pace.elapsed_ms();
+    const double background_cpu_ms = pace.background_cpu_ms();
     auto reserved = allocator_.reserved_high();
     if (!reserved) return std::move(reserved).error();
     replay_figures figures = sum_up(pass, *reserved);
+    figures.makespan_ms = makespan_ms;
+    figures.background_cpu_ms = background_cpu_ms;
     allocator_.end_pass(figures);
     if (auto done = free_left_over(); !done) return std::move(done).error();
     return figures;
@@ -121,6 +131,7 @@ class replayer {
     counts_.live.add(op.bytes);
     if (is_direct(op)) counts_.direct.add(op.bytes);
     allocator_.observe(op, ps);
+    if (request_.kernel) return request_.kernel->launch(allocator_.handle(op.stream), request_.kernel_ns);
     return {};
   }
 

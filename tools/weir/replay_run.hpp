@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Replays one script through one allocator, single-threaded and in the script's order, as many passes as asked for. The
-// allocator is made afresh and kept between the passes. Blocks that a pass leaves live are freed after it, outside
-// what is counted; their memory stays with the allocator.
+// allocator is made afresh and kept between the passes. Waiting for an event's turn and launching kernels are no part
+// of what is measured of a call. Blocks that a pass leaves live are freed after it, outside what is counted; their
+// memory stays with the allocator.
 #pragma once
 
 #include <functional>
@@ -10,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "busy_kernel.hpp"
 #include "replay_clock.hpp"
 #include "replay_device.hpp"
 #include "replay_figures.hpp"
@@ -26,6 +28,10 @@ struct replay_request {
   const replay_clock& clock;
   unsigned passes = 2;
   std::size_t bytes_max = 0;  // 0: no limit but the device
+  std::uint64_t pace_ns = 0;  // spread the events evenly over so long; 0: at full speed
+  // Launched after each allocation that was served, on its stream; null: nothing runs.
+  const busy_kernel* kernel = nullptr;
+  std::uint64_t kernel_ns = 0;
   // Told of each pass, counted from 1.
   std::function<void(unsigned pass)> before_pass{};
 };
