@@ -28,7 +28,7 @@ struct replay_figures {
   std::uint64_t failed = 0;         // allocations that were answered with an error
   std::size_t peak_live_bytes = 0;  // largest sum of requested bytes
   // The native pool's high mark in this pass, plus the peak of direct bytes; nothing where a plugin does not tell.
-  std::optional<std::size_t> peak_reserved_bytes;
+  std::optional<std::size_t> peak_reserved_bytes{};
   double host_ms = 0;            // the sum of all calls, as measured or modelled
   double makespan_ms = 0;        // from the first event until the device had done all its work
   double background_cpu_ms = 0;  // processor time of the process's other threads meanwhile

@@ -175,13 +175,13 @@ void write(json& out, const replay_figures& run) {
   out.member("waits_inserted", run.waits_inserted).member("waits_fresh", run.waits_fresh).end_object();
 }
 
+}  // namespace
+
 std::string device_words(const replay_device& device) {
   const std::string bytes = human_bytes(device.bytes_total());
   if (!device.is_simulated()) return device.name() + " (" + bytes + ")";
   return "the simulated device (" + bytes + (device.choice().empty() ? "" : "; " + device.choice()) + ")";
 }
-
-}  // namespace
 
 std::string format_replay_heading(const replay_report& report) {
   std::string text = std::string("weir ") + version() + " on " + device_words(report.device);

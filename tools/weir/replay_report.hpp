@@ -20,6 +20,8 @@ struct replay_report {
   std::vector<replay_figures> runs;  // by trace, then allocator, then pass
 };
 
+// The device with its memory, and why it was taken.
+std::string device_words(const replay_device&);
 // The version, the device and what its times are: printed before the replay.
 std::string format_replay_heading(const replay_report&);
 // Three tables of one row a run, what was held, how long calls took and how long all of it, and a sentence a trace that
