@@ -75,7 +75,7 @@ TEST_CASE("replay: JSON has every field of every run, by allocator and pass") {
   const auto done = run_weir("replay --json - --device sim --allocator weir,native,direct " + bundled);
   REQUIRE(done.exit_code == 0);
   const json whole = parse_json(done.out);
-  CHECK(keys_of(whole) == std::set<std::string>{"weir", "device", "timer_floor_ns", "runs"});
+  CHECK(keys_of(whole) == std::set<std::string>{"weir", "device", "pool_options", "timer_floor_ns", "runs"});
   CHECK(whole["weir"].text() == WEIR_VERSION);
   CHECK(keys_of(whole["device"]) == std::set<std::string>{"kind", "name", "bytes_total"});
   CHECK(whole["device"]["kind"].text() == "sim");

@@ -23,16 +23,16 @@ weir_allocator::~weir_allocator() {
   streams_.reset();
 }
 
-result<void> weir_allocator::open(const replay_device& device, std::size_t bytes_max, std::size_t stream_count) {
-  auto backend = device.make_backend(bytes_max);
+result<void> weir_allocator::open(const replay_request& request) {
+  auto backend = request.device.make_backend(request.bytes_max);
   if (!backend) return std::move(backend).error();
-  pool_options options;
-  if (bytes_max) options.bytes_max = bytes_max;
+  pool_options options = request.pool;
+  if (request.bytes_max) options.bytes_max = request.bytes_max;
   auto made = pool::try_make(std::move(*backend), std::move(options));
   if (!made) return std::move(made).error();
   pool_ = std::move(*made);
-  if (auto done = make_streams(pool_.backend(), stream_count); !done) return done;
-  for (std::size_t i = 0; i < stream_count; ++i) {
+  if (auto done = make_streams(pool_.backend(), request.script.stream_count); !done) return done;
+  for (std::size_t i = 0; i < request.script.stream_count; ++i) {
     auto token = pool_.stream((*streams_)[i]);
     if (!token) return std::move(token).error();
     tokens_.push_back(std::move(*token));
@@ -56,12 +56,12 @@ void weir_allocator::end_pass(replay_figures& figures) {
   figures.waits_fresh = now.waits_fresh - before_.waits_fresh;
 }
 
-result<void> native_allocator::open(const replay_device& device, std::size_t bytes_max, std::size_t stream_count) {
-  auto backend = device.make_backend(bytes_max);
+result<void> native_allocator::open(const replay_request& request) {
+  auto backend = request.device.make_backend(request.bytes_max);
   if (!backend) return std::move(backend).error();
   owned_ = std::move(*backend);
   granularity_ = owned_->capabilities().granularity;
-  return make_streams(*owned_, stream_count);
+  return make_streams(*owned_, request.script.stream_count);
 }
 
 void native_allocator::begin_pass() {
@@ -83,12 +83,12 @@ void native_allocator::observe(const replay_op& op, std::uint64_t ps) {
 // Every call is a native one.
 void native_allocator::end_pass(replay_figures& figures) { figures.native_calls.grow = grown_; }
 
-result<void> direct_allocator::open(const replay_device& device, std::size_t bytes_max, std::size_t stream_count) {
-  auto backend = device.make_backend();
+result<void> direct_allocator::open(const replay_request& request) {
+  auto backend = request.device.make_backend();
   if (!backend) return std::move(backend).error();
   owned_ = std::move(*backend);
-  bytes_max_ = bytes_max ? bytes_max : std::numeric_limits<std::size_t>::max();
-  return make_streams(*owned_, stream_count);
+  bytes_max_ = request.bytes_max ? request.bytes_max : std::numeric_limits<std::size_t>::max();
+  return make_streams(*owned_, request.script.stream_count);
 }
 
 }  // namespace weir::cli

@@ -11,6 +11,7 @@
 #include "json.hpp"
 #include "text_table.hpp"
 #include "units.hpp"
+#include "weir/options_text.hpp"
 #include "weir/version.hpp"
 
 namespace weir::cli {
@@ -189,6 +190,7 @@ std::string format_replay_json(const replay_report& report) {
   out.begin_object().member("weir", version());
   out.key("device").begin_object().member("kind", report.device.kind()).member("name", report.device.name());
   out.member("bytes_total", report.device.bytes_total()).end_object();
+  out.member("pool_options", to_text(report.pool));
   out.member("timer_floor_ns", static_cast<double>(report.clock.floor_picoseconds()) / 1000);
   out.key("runs").begin_array();
   for (const replay_figures& run : report.runs) write(out, run);

@@ -56,9 +56,7 @@ class replayer {
   explicit replayer(const replay_request& request) : request_(request), blocks_(request.script.slot_count) {}
 
   result<std::vector<replay_figures>> run() {
-    const auto& script = request_.script;
-    if (auto done = allocator_.open(request_.device, request_.bytes_max, script.stream_count); !done)
-      return std::move(done).error();
+    if (auto done = allocator_.open(request_); !done) return std::move(done).error();
     std::vector<replay_figures> passes;
     for (unsigned pass = 1; pass <= request_.passes; ++pass) {
       if (request_.before_pass) request_.before_pass(pass);
