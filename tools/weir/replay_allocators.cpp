@@ -40,6 +40,27 @@ result<void> weir_allocator::open(const replay_request& request) {
   return {};
 }
 
+namespace {
+
+counted counts_of(const statistics& s) {
+  return {{"served_cache", s.served.cache},
+          {"served_heap", s.served.heap},
+          {"served_big_cache", s.served.big_cache},
+          {"served_other_passed", s.served.other_passed},
+          {"served_native", s.served.native},
+          {"served_other_waited", s.served.other_waited},
+          {"served_direct", s.served.direct},
+          {"splits", s.splits},
+          {"merges", s.merges},
+          {"events_recorded", s.native.record},
+          {"queries", s.native.query},
+          {"waits", s.native.wait},
+          {"synchronizes", s.native.synchronize},
+          {"pressure_events", s.pressure_events}};
+}
+
+}  // namespace
+
 void weir_allocator::end_pass(replay_figures& figures) {
   const statistics now = pool_.statistics();
   const double allocations = static_cast<double>(now.allocations - before_.allocations);
@@ -54,6 +75,9 @@ void weir_allocator::end_pass(replay_figures& figures) {
                           .trim = now.native.trim - before_.native.trim};
   figures.waits_inserted = now.waits_inserted - before_.waits_inserted;
   figures.waits_fresh = now.waits_fresh - before_.waits_fresh;
+  figures.counts = counts_of(now);
+  const counted before = counts_of(before_);
+  for (std::size_t i = 0; i < before.size(); ++i) figures.counts[i].second -= before[i].second;
 }
 
 result<void> native_allocator::open(const replay_request& request) {

@@ -157,6 +157,9 @@ void write(json& out, const replay_figures& run) {
   out.member("cached_rate", run.cached_rate).member("hit_rate", run.hit_rate);
   out.member("clock", run.is_modelled ? "modelled" : "measured");
   write(out, run.native_calls);
+  out.key("counts").begin_object();
+  for (const auto& [name, count] : run.counts) out.member(name, count);
+  out.end_object();
   out.member("waits_inserted", run.waits_inserted).member("waits_fresh", run.waits_fresh).end_object();
 }
 
