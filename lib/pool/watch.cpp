@@ -48,6 +48,12 @@ void add(std::array<std::uint64_t, core::class_count>& to, const std::array<std:
   for (unsigned i = 0; i < core::class_count; ++i) to[i] += more[i];
 }
 
+void add_cuts(statistics& to, const stream_state& s) {
+  const std::lock_guard lock(s.mutex);
+  to.splits += s.heap.splits();
+  to.merges += s.heap.merges();
+}
+
 }  // namespace
 
 statistics pool_impl::read_statistics() const {
@@ -63,6 +69,7 @@ statistics pool_impl::read_statistics() const {
     add(small.counters.allocations, n.counters.allocations);
     add(small.held, n.held);
     small.counters.hits += n.counters.hits;
+    add_cuts(out, *s);
     if (s->index == 0) continue;
     stream_statistics of;
     of.id = s->id;

@@ -106,6 +106,21 @@ TEST_CASE("replay load: the tables say how a trace is played") {
     CHECK_THAT(done.out, ContainsSubstring(words));
 }
 
+TEST_CASE("replay load: --pool reaches weir's pool, and the figures say it") {
+  const scratch_folder scratch;
+  const auto reserved_with = [&](const std::string& options) {
+    const auto done =
+        run_weir("replay --json - --device sim --passes 1 --allocator weir " + options + " " + text_trace(scratch, ""));
+    INFO(done.err);
+    REQUIRE(done.exit_code == 0);
+    const json whole = parse_json(done.out);
+    CHECK(whole["pool_options"].text() == (options.empty() ? "" : "region_bytes=256MiB"));
+    return whole["runs"].items()[0]["peak_reserved_bytes"].number();
+  };
+  CHECK(reserved_with("") < 256 << 20);
+  CHECK(reserved_with("--pool region_bytes=256M") >= 256 << 20);
+}
+
 TEST_CASE("replay load: a pace nobody knows and values that mean nothing are refused") {
   const scratch_folder scratch;
   const std::string trace = text_trace(scratch, "wall_s=soon");
@@ -122,4 +137,7 @@ TEST_CASE("replay load: a pace nobody knows and values that mean nothing are ref
   check_refused("--pace-seconds fast", "--pace-seconds");
   check_refused("--kernel-us 0", "--kernel-us");
   check_refused("--kernel-us -5", "--kernel-us");
+  check_refused("--pool regions=32MiB", "regions");
+  check_refused("--pool region_bytes=33MiB", "region_bytes");
+  check_refused("--pool slack=0.1 --allocator native", "--pool");
 }

@@ -3,6 +3,7 @@
 
 #include <CLI/App.hpp>
 #include <CLI/Validators.hpp>
+#include <algorithm>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -18,6 +19,7 @@
 #include "replay_run.hpp"
 #include "trace_input.hpp"
 #include "units.hpp"
+#include "weir/options_text.hpp"
 
 namespace weir::cli {
 
@@ -44,6 +46,15 @@ std::vector<replay_script> load(const replay_options& options) {
   return scripts;
 }
 
+pool_options pool_options_of(const replay_options& options) {
+  const auto& names = options.allocators;
+  if (!options.pool.empty() && std::find(names.begin(), names.end(), "weir") == names.end())
+    throw bad_input("--pool: these are options of weir, which is not among --allocator");
+  auto parsed = parse_pool_options(options.pool);
+  if (!parsed) throw bad_input("--pool: " + parsed.error().message());
+  return std::move(*parsed);
+}
+
 std::uint64_t pace_of(const replay_options& options, const replay_script& script) {
   if (options.pace_seconds > 0) return static_cast<std::uint64_t>(options.pace_seconds * 1e9);
   return options.pace ? script.recorded_ns : 0;
@@ -55,6 +66,7 @@ std::string load_in_words(const replay_options& options) {
     text = ", spread over " + human_ns(options.pace_seconds * 1e9);
   else if (options.pace)
     text = ", spread over each recording's time";
+  if (!options.pool.empty()) text += ", weir with " + options.pool;
   if (options.kernel_us > 0) text += ", a kernel of " + std::to_string(options.kernel_us) + " µs after each allocation";
   return text;
 }
@@ -68,6 +80,7 @@ std::vector<replay_figures> replay_all(const replay_options& options, const std:
   for (const replay_script& script : scripts) {
     for (const std::string& name : options.allocators) {
       replay_request request{script, report.device, report.clock, options.passes, options.bytes_max};
+      request.pool = report.pool;
       request.pace_ns = pace_of(options, script);
       request.kernel = kernel ? &*kernel : nullptr;
       request.kernel_ns = options.kernel_us * 1000;
@@ -127,6 +140,8 @@ void setup_replay(CLI::App& app, int& exit_code) {
       ->transform(byte_count());
   sub->add_option("--sim-bytes", options->sim_bytes, "Memory of the simulated device; else 140GiB")
       ->transform(byte_count());
+  sub->add_option("--pool", options->pool, "Options of weir's pool, such as region_bytes=32MiB,slack=0.02")
+      ->type_name("KEY=VALUE,...");
   sub->add_flag("--pace", options->pace, "Spread the events evenly over the recording's time; else at full speed");
   sub->add_option("--pace-seconds", options->pace_seconds, "Spread them evenly over so long")
       ->check(CLI::Range(1e-3, 1e6));
@@ -140,11 +155,12 @@ void setup_replay(CLI::App& app, int& exit_code) {
 }
 
 int run_replay(const replay_options& options) {
+  const auto pool = pool_options_of(options);
   const auto scripts = load(options);
   const auto device = must(replay_device::open(options.device, options.sim_bytes));
   const replay_clock clock;
   warn_of_plugins(options);
-  replay_report report{device, clock, options.bytes_max, load_in_words(options), {}};
+  replay_report report{device, clock, options.bytes_max, pool, load_in_words(options), {}};
   const bool is_for_people = options.json != "-";
   if (is_for_people) std::cout << format_replay_heading(report) << '\n' << std::flush;
   report.runs = replay_all(options, scripts, report);

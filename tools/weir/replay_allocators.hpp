@@ -3,7 +3,7 @@
 // The ways a replay serves an allocation. Each is a plain class of the same shape, given to the replay as a
 // template argument: a virtual call would cost as much as some of what is measured.
 //
-//     result<void> open(const replay_device&, std::size_t bytes_max, std::size_t stream_count);
+//     result<void> open(const replay_request&);               // with the script's streams
 //     void* allocate(const replay_op&) noexcept;             // null: failed, see failure(); also for zero bytes
 //     void deallocate(void*, const replay_op&) noexcept;
 //     void observe(const replay_op&, std::uint64_t ps);       // after each allocation, outside the measurement
@@ -19,6 +19,7 @@
 #include "allocator_plugin.hpp"
 #include "replay_device.hpp"
 #include "replay_figures.hpp"
+#include "replay_run.hpp"
 #include "replay_script.hpp"
 #include "replay_streams.hpp"
 #include "weir/pool.hpp"
@@ -66,7 +67,7 @@ class weir_allocator : public replay_allocator {
   static constexpr direct_use direct_calls = direct_use::some;
 
   ~weir_allocator();
-  result<void> open(const replay_device&, std::size_t bytes_max, std::size_t stream_count);
+  result<void> open(const replay_request&);
 
   void* allocate(const replay_op& op) noexcept {
     auto block = op.is_direct ? pool_.try_allocate_direct(op.bytes)
@@ -96,7 +97,7 @@ class native_allocator : public replay_allocator {
   static constexpr direct_use direct_calls = direct_use::some;
 
   ~native_allocator() { streams_.reset(); }
-  result<void> open(const replay_device&, std::size_t bytes_max, std::size_t stream_count);
+  result<void> open(const replay_request&);
 
   void* allocate(const replay_op& op) noexcept {
     if (op.bytes == 0) return nullptr;
@@ -130,7 +131,7 @@ class direct_allocator : public replay_allocator {
   static constexpr direct_use direct_calls = direct_use::all;
 
   ~direct_allocator() { streams_.reset(); }
-  result<void> open(const replay_device&, std::size_t bytes_max, std::size_t stream_count);
+  result<void> open(const replay_request&);
 
   void* allocate(const replay_op& op) noexcept {
     if (op.bytes == 0) return nullptr;
@@ -165,7 +166,7 @@ class plugin_allocator : public replay_allocator {
   ~plugin_allocator();
   const std::string& name() const noexcept { return plugin_->name(); }
   // Throws bad_input, as allocator_plugin does.
-  result<void> open(const replay_device&, std::size_t bytes_max, std::size_t stream_count);
+  result<void> open(const replay_request&);
 
   void* allocate(const replay_op& op) noexcept {
     if (op.bytes == 0) return nullptr;

@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace weir::cli {
 
@@ -19,6 +21,9 @@ struct native_call_figures {
   std::uint64_t allocate = 0, deallocate = 0, grow = 0, trim = 0;
   std::uint64_t total() const noexcept { return allocate + deallocate + trim; }
 };
+
+// Names that stay and numbers that only grow, such as {"served_heap", 12}.
+using counted = std::vector<std::pair<const char*, std::uint64_t>>;
 
 struct replay_figures {
   std::string trace;
@@ -38,6 +43,7 @@ struct replay_figures {
   double hit_rate = 0;
   bool is_modelled = false;
   native_call_figures native_calls{};
+  counted counts{};                  // what else was counted, in the order told
   std::uint64_t waits_inserted = 0;  // for another of the trace's streams
   std::uint64_t waits_fresh = 0;     // for the reservoir's stream
 

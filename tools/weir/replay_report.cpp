@@ -12,6 +12,7 @@
 #include "json.hpp"
 #include "text_table.hpp"
 #include "units.hpp"
+#include "weir/options_text.hpp"
 #include "weir/version.hpp"
 
 namespace weir::cli {
@@ -172,6 +173,9 @@ void write(json& out, const replay_figures& run) {
   out.member("cached_rate", run.cached_rate).member("hit_rate", run.hit_rate);
   out.member("clock", run.is_modelled ? "modelled" : "measured");
   write(out, run.native_calls);
+  out.key("counts").begin_object();
+  for (const auto& [name, count] : run.counts) out.member(name, count);
+  out.end_object();
   out.member("waits_inserted", run.waits_inserted).member("waits_fresh", run.waits_fresh).end_object();
 }
 
@@ -206,6 +210,7 @@ std::string format_replay_json(const replay_report& report) {
   out.begin_object().member("weir", version());
   out.key("device").begin_object().member("kind", report.device.kind()).member("name", report.device.name());
   out.member("bytes_total", report.device.bytes_total()).end_object();
+  out.member("pool_options", to_text(report.pool));
   out.member("timer_floor_ns", static_cast<double>(report.clock.floor_picoseconds()) / 1000);
   out.key("runs").begin_array();
   for (const replay_figures& run : report.runs) write(out, run);

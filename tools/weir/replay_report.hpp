@@ -9,6 +9,7 @@
 #include "replay_clock.hpp"
 #include "replay_device.hpp"
 #include "replay_figures.hpp"
+#include "weir/pool_options.hpp"
 
 namespace weir::cli {
 
@@ -16,6 +17,7 @@ struct replay_report {
   const replay_device& device;
   const replay_clock& clock;
   std::size_t bytes_max = 0;         // --limit
+  const pool_options& pool;          // --pool
   std::string load;                  // how the traces are played, in words: a pace, kernels; empty: neither
   std::vector<replay_figures> runs;  // by trace, then allocator, then pass
 };

@@ -55,9 +55,7 @@ class replayer {
       : request_(request), blocks_(request.script.slot_count), allocator_(std::forward<Arguments>(of_allocator)...) {}
 
   result<std::vector<replay_figures>> run() {
-    const auto& script = request_.script;
-    if (auto done = allocator_.open(request_.device, request_.bytes_max, script.stream_count); !done)
-      return std::move(done).error();
+    if (auto done = allocator_.open(request_); !done) return std::move(done).error();
     std::vector<replay_figures> passes;
     for (unsigned pass = 1; pass <= request_.passes; ++pass) {
       if (request_.before_pass) request_.before_pass(pass);
@@ -91,6 +89,7 @@ class replayer {
     counts_ = {};
     if (auto done = allocator_.reset_reserved_high(); !done) return std::move(done).error();
     allocator_.begin_pass();
+    const std::uint64_t remaps = remap_count();
     const auto& ops = request_.script.ops;
     const replay_pace pace(request_.device, request_.clock, request_.pace_ns, ops.size());
     for (std::size_t i = 0; i < ops.size(); ++i) {
@@ -106,8 +105,15 @@ class replayer {
     figures.makespan_ms = makespan_ms;
     figures.background_cpu_ms = background_cpu_ms;
     allocator_.end_pass(figures);
+    if (request_.device.is_simulated()) figures.counts.emplace_back("remaps", remap_count() - remaps);
     if (auto done = free_left_over(); !done) return std::move(done).error();
     return figures;
+  }
+
+  // Which no driver tells.
+  std::uint64_t remap_count() const {
+    const auto& sim = request_.device.simulated();
+    return sim ? sim->calls().remap : 0;
   }
 
   result<void> step(const replay_op& op) {

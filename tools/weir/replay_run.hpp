@@ -16,6 +16,7 @@
 #include "replay_device.hpp"
 #include "replay_figures.hpp"
 #include "replay_script.hpp"
+#include "weir/pool_options.hpp"
 
 namespace weir::cli {
 
@@ -28,6 +29,7 @@ struct replay_request {
   const replay_clock& clock;
   unsigned passes = 2;
   std::size_t bytes_max = 0;  // 0: no limit but the device
+  pool_options pool{};        // of weir; bytes_max of the request comes before that of these
   std::uint64_t pace_ns = 0;  // spread the events evenly over so long; 0: at full speed
   // Launched after each allocation that was served, on its stream; null: nothing runs.
   const busy_kernel* kernel = nullptr;
