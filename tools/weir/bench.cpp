@@ -15,12 +15,16 @@
 #include "exit_code.hpp"
 #include "output_file.hpp"
 #include "progress.hpp"
+#include "weir/options_text.hpp"
 
 namespace weir::cli {
 namespace {
 
 constexpr unsigned threads_max = 256;
 constexpr std::size_t sim_bytes = std::size_t{140} << 30;
+// Nothing here has more than 8 GiB live or waiting to be freed; what holds much more is stopped, and its figure shows
+// it.
+constexpr std::size_t pool_bytes_max = std::size_t{16} << 30;
 
 std::vector<std::string> allocators_of(const bench_options& options) {
   if (!options.allocators.empty()) return options.allocators;
@@ -35,6 +39,14 @@ std::vector<unsigned> threads_of(const bench_options& options) {
   std::vector<unsigned> all{1, 2, 4, 8, 16};
   std::erase_if(all, [](unsigned n) { return n > std::max(std::thread::hardware_concurrency(), 1U); });
   return all;
+}
+
+pool_options pool_options_of(const bench_options& options) {
+  pool_options base;
+  base.bytes_max = pool_bytes_max;
+  auto parsed = parse_pool_options(options.pool, base);
+  if (!parsed) throw bad_input("--pool: " + parsed.error().message());
+  return std::move(*parsed);
 }
 
 bool is_chosen(const bench_options& options, const char* section) {
@@ -57,9 +69,9 @@ void run_section(const bench_section& section, const bench_request& request, con
   }
 }
 
-void run_sections(const bench_options& options, const replay_device& device, const replay_clock& clock,
-                  bench_figures& figures) {
-  bench_stage stage(device, clock, options.is_quick);
+void run_sections(const bench_options& options, bench_report& report) {
+  bench_figures& figures = report.figures;
+  bench_stage stage(report.device, report.clock, report.pool, options.is_quick);
   const auto allocators = allocators_of(options);
   try_allocators(stage, allocators);
   figures.floor_ns = measure_bench_floor(stage);
@@ -122,6 +134,8 @@ void setup_bench(CLI::App& app, int& exit_code) {
   sub->add_option("--threads", options->threads, "How many at once; else 1,2,4,8,16 as far as there are processors")
       ->delimiter(',')
       ->check(CLI::Range(1U, threads_max));
+  sub->add_option("--pool", options->pool, "Options of weir's pools, such as keeper=1; bytes_max is 16GiB unless said")
+      ->type_name("KEY=VALUE,...");
   sub->add_flag("--quick", options->is_quick, "A few seconds in all: whether it works, not how fast");
   sub->add_option("--json", options->json, "Figures as JSON, to FILE; - for stdout, in place of the tables")
       ->type_name("FILE");
@@ -132,12 +146,13 @@ void setup_bench(CLI::App& app, int& exit_code) {
 }
 
 int run_bench(const bench_options& options) {
+  const pool_options pool = pool_options_of(options);
   const replay_device device = open_device(options.device);
   const replay_clock clock;
-  bench_report report{device, clock, options.is_quick};
+  bench_report report{device, clock, pool, options.is_quick};
   const bool is_for_people = options.json != "-";
   if (is_for_people) std::cout << format_bench_heading(report) << '\n' << std::flush;
-  run_sections(options, device, clock, report.figures);
+  run_sections(options, report);
   if (is_for_people) std::cout << format_bench_tables(report.figures) << std::flush;
   if (!options.json.empty()) write_output(options.json, format_bench_json(report));
   return report.figures.refused.empty() ? fine : finding;

@@ -17,6 +17,7 @@ struct bench_options {
   std::vector<std::string> allocators;  // empty: all of ours, and the yardsticks
   std::vector<std::string> sections;    // empty: all
   std::vector<unsigned> threads;        // empty: 1, 2, 4, 8, 16 as far as there are processors
+  std::string pool;                     // options of weir's pools, KEY=VALUE,...
   bool is_quick = false;
   std::string json;  // a file, "-" for stdout in place of the tables, or empty
 };

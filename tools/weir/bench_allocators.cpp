@@ -32,12 +32,15 @@ void* mimalloc() {
   return object;
 }
 
+std::size_t native_limit(const pool_options& options) { return options.bytes_max == SIZE_MAX ? 0 : options.bytes_max; }
+
 constexpr std::array built_in{"weir", "weir-raw", "native", "direct", "malloc", "mimalloc", "floor"};
 
 }  // namespace
 
 bench_pool::bench_pool(const bench_stage& stage)
-    : pool_(must_have(pool::try_make(must_have(stage.device().make_backend())))) {}
+    : pool_(must_have(pool::try_make(must_have(stage.device().make_backend(native_limit(stage.pool_options()))),
+                                     stage.pool_options()))) {}
 
 std::optional<bench_reserved> bench_pool::reserved() { return reserved_of(pool_.backend()); }
 

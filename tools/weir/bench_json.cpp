@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench_report.hpp"
 #include "json.hpp"
+#include "weir/options_text.hpp"
 #include "weir/version.hpp"
 
 namespace weir::cli {
@@ -58,6 +59,7 @@ std::string format_bench_json(const bench_report& report) {
   out.member("clock", report.device.is_simulated() ? "modelled" : "measured").member("quick", report.is_quick);
   out.member("timer_floor_ns", static_cast<double>(report.clock.floor_picoseconds()) / 1000);
   out.member("floor_ns", figures.floor_ns);
+  out.member("pool_options", to_text(report.pool));
   write(out, "pair", figures.pair);
   write(out, "batch", figures.batch);
   write(out, "threads", figures.threads);

@@ -8,12 +8,14 @@
 #include "bench_figures.hpp"
 #include "replay_clock.hpp"
 #include "replay_device.hpp"
+#include "weir/pool_options.hpp"
 
 namespace weir::cli {
 
 struct bench_report {
   const replay_device& device;
   const replay_clock& clock;
+  const pool_options& pool;
   bool is_quick = false;
   bench_figures figures{};
 };

@@ -8,8 +8,13 @@ namespace weir::cli {
 
 void fail_bench(const error& why) { throw bench_failure(why.message()); }
 
-bench_stage::bench_stage(const replay_device& device, const replay_clock& clock, bool is_quick)
-    : device_(device), clock_(clock), is_quick_(is_quick), user_(must_have(device.make_backend())) {
+bench_stage::bench_stage(const replay_device& device, const replay_clock& clock, weir::pool_options options,
+                         bool is_quick)
+    : device_(device),
+      clock_(clock),
+      pool_options_(std::move(options)),
+      is_quick_(is_quick),
+      user_(must_have(device.make_backend())) {
   order_event_ = must_have(user_->create_event());
   // Without one there are no sections with kernels, but the others.
   if (auto kernel = busy_kernel::make(device)) kernel_ = std::move(*kernel);

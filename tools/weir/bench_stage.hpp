@@ -16,6 +16,7 @@
 #include "replay_clock.hpp"
 #include "replay_device.hpp"
 #include "weir/backend.hpp"
+#include "weir/pool_options.hpp"
 
 namespace weir::cli {
 
@@ -38,13 +39,15 @@ inline void keep(void*& pointer) noexcept { asm volatile("" : "+r"(pointer) : : 
 class bench_stage {
  public:
   // Throws bench_failure.
-  bench_stage(const replay_device&, const replay_clock&, bool is_quick);
+  bench_stage(const replay_device&, const replay_clock&, weir::pool_options, bool is_quick);
   ~bench_stage();
   bench_stage(const bench_stage&) = delete;
   bench_stage& operator=(const bench_stage&) = delete;
 
   const replay_device& device() const noexcept { return device_; }
   const replay_clock& clock() const noexcept { return clock_; }
+  // Of weir's pools.
+  const weir::pool_options& pool_options() const noexcept { return pool_options_; }
   bool is_quick() const noexcept { return is_quick_; }
   // Of real time, for a measurement that would be worth `seconds`.
   std::chrono::nanoseconds budget(double seconds) const noexcept;
@@ -68,6 +71,7 @@ class bench_stage {
  private:
   const replay_device& device_;
   const replay_clock& clock_;
+  const weir::pool_options pool_options_;
   const bool is_quick_;
   std::unique_ptr<backend> user_;
   std::vector<stream_handle> streams_;

@@ -32,6 +32,7 @@
 static atomic_size_t next = (size_t)1 << 40;
 static atomic_size_t live;
 static atomic_size_t live_high;
+static atomic_int has_failed;
 
 static size_t rounded(size_t bytes) { return (bytes + 255) & ~(size_t)255; }
 
@@ -40,6 +41,7 @@ static int allocate(void* context, size_t bytes, struct CUstream_st* stream, voi
   const size_t now = atomic_fetch_add(&live, rounded(bytes)) + rounded(bytes);
   if (now > WEIR_TEST_PLUGIN_BYTES_MAX) {
     atomic_fetch_sub(&live, rounded(bytes));
+    atomic_store(&has_failed, 1);
     return WEIR_PLUGIN_OUT_OF_MEMORY;
   }
   size_t high = atomic_load(&live_high);
@@ -49,15 +51,18 @@ static int allocate(void* context, size_t bytes, struct CUstream_st* stream, voi
 }
 
 static int deallocate(void* context, void* pointer, size_t bytes, struct CUstream_st* stream) {
-  if (WEIR_TEST_PLUGIN_FAILS_TO_FREE) return 77;
+  if (WEIR_TEST_PLUGIN_FAILS_TO_FREE) {
+    atomic_store(&has_failed, 1);
+    return 77;
+  }
   if (!context || !stream || !pointer) return 98;
   atomic_fetch_sub(&live, rounded(bytes));
   return 0;
 }
 
-// Aborts when the host left a block live.
+// Aborts when the host left a block live and no call had failed.
 static void close_all(void* context) {
-  if (!context || (atomic_load(&live) != 0 && !WEIR_TEST_PLUGIN_FAILS_TO_FREE)) __builtin_trap();
+  if (!context || (atomic_load(&live) != 0 && !atomic_load(&has_failed))) __builtin_trap();
 }
 
 static size_t reserved(void* context) { return context ? atomic_load(&live) : 0; }
