@@ -54,10 +54,12 @@ bool is_chosen(const bench_options& options, const char* section) {
   return chosen.empty() || std::find(chosen.begin(), chosen.end(), section) != chosen.end();
 }
 
-// So that a plugin that is none is known before anything is measured.
-void try_allocators(const bench_stage& stage, const std::vector<std::string>& names) {
+// So that a plugin that is none, or options that no pool takes, are known before anything is measured.
+void try_allocators(const bench_stage& stage, const std::vector<std::string>& names) try {
   for (const std::string& name : names)
     with_bench_allocator(stage, name, [](const auto& make) { static_cast<void>(make(0)); });
+} catch (const bench_failure& e) {
+  throw bad_input(e.what());
 }
 
 void run_section(const bench_section& section, const bench_request& request, const std::string& allocator) {
@@ -69,11 +71,8 @@ void run_section(const bench_section& section, const bench_request& request, con
   }
 }
 
-void run_sections(const bench_options& options, bench_report& report) {
-  bench_figures& figures = report.figures;
-  bench_stage stage(report.device, report.clock, report.pool, options.is_quick);
-  const auto allocators = allocators_of(options);
-  try_allocators(stage, allocators);
+void run_sections(const bench_options& options, bench_stage& stage, const std::vector<std::string>& allocators,
+                  bench_figures& figures) {
   figures.floor_ns = measure_bench_floor(stage);
   const bench_request request{stage, threads_of(options), figures};
   progress line("bench", 0);
@@ -150,9 +149,12 @@ int run_bench(const bench_options& options) {
   const replay_device device = open_device(options.device);
   const replay_clock clock;
   bench_report report{device, clock, pool, options.is_quick};
+  bench_stage stage(device, clock, pool, options.is_quick);
+  const auto allocators = allocators_of(options);
+  try_allocators(stage, allocators);
   const bool is_for_people = options.json != "-";
   if (is_for_people) std::cout << format_bench_heading(report) << '\n' << std::flush;
-  run_sections(options, report);
+  run_sections(options, stage, allocators, report.figures);
   if (is_for_people) std::cout << format_bench_tables(report.figures) << std::flush;
   if (!options.json.empty()) write_output(options.json, format_bench_json(report));
   return report.figures.refused.empty() ? fine : finding;

@@ -34,7 +34,7 @@ Value must_have(result<Value> answer) {
 }
 
 // Makes a compiler believe that a pointer is used; else it may leave out malloc and free of the same block.
-inline void keep(void*& pointer) noexcept { asm volatile("" : "+r"(pointer) : : "memory"); }
+inline void keep(void*& pointer) noexcept { asm volatile("" : "+r"(pointer)); }
 
 class bench_stage {
  public:
