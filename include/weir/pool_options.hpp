@@ -5,6 +5,7 @@
 //     auto pool = weir::pool::make(0, {.bytes_max = 8ull << 30, .trim = {weir::release_above(1ull << 30)}});
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -14,27 +15,18 @@
 
 #include "weir/memory_report.hpp"
 #include "weir/observer.hpp"
+#include "weir/trim_policy.hpp"
 
 namespace weir {
-
-// What to keep. Policies run on the slow path of allocations and at pool::trim(), never on a hit; several compose.
-struct trim_policy {
-  enum class rule { retain, release_above, defragment_above };
-  rule kind = rule::retain;
-  std::size_t bytes = 0;  // release_above
-  double ratio = 0;       // defragment_above
-};
-
-// Keeps everything until memory is asked for elsewhere. The default.
-inline trim_policy retain() noexcept { return {}; }
-// Gives free native memory back to the driver while more than `bytes` are reserved.
-inline trim_policy release_above(std::size_t bytes) noexcept { return {trim_policy::rule::release_above, bytes, 0}; }
-// Defragments when statistics().fragmentation exceeds `ratio` (0 to 1) and more than a chunk is free.
-inline trim_policy defragment_above(double ratio) noexcept { return {trim_policy::rule::defragment_above, 0, ratio}; }
 
 // Asked before an allocation fails, outside all locks, so it may free memory of the pool. `attempt` counts from 1.
 // True: try again. An exception from it is taken as false.
 using out_of_memory_handler = std::function<bool(std::size_t bytes, unsigned attempt, const memory_report&)>;
+
+// Told when reserved plus direct bytes have passed soft_bytes_max: once, and again after they were at or below it. By
+// the thread whose call did it, outside all locks, so it may allocate from the pool and free to it (what it does itself
+// passes the limit without another word). An exception from it is dropped.
+using soft_limit_handler = std::function<void(std::size_t bytes, std::size_t limit)>;
 
 // The places memory may come from between a miss in this stream's own heap and the pressure chain, in this order.
 // Each can be turned off; statistics().served counts them.
@@ -47,7 +39,12 @@ struct order_steps {
 struct pool_options {
   // Upper bound on reserved plus direct bytes. Never passed, not even for a moment.
   std::size_t bytes_max = std::numeric_limits<std::size_t>::max();
+  // Where the pool begins to be thrifty: above it everything free is given back before it grows, whatever `slack` and
+  // `order` say, and what comes free goes back to the driver. It grows nevertheless, and on_soft_limit is told.
+  std::size_t soft_bytes_max = std::numeric_limits<std::size_t>::max();
   std::vector<trim_policy> trim{};
+  // A thread of the pool's own runs the policies, and the keeper, this often: zero, and there is none.
+  std::chrono::milliseconds background{0};
 
   // Raw handles are not verified by cudaStreamGetId at each call: for programs that never destroy a stream.
   bool trust_handles = false;
@@ -60,6 +57,7 @@ struct pool_options {
 
   order_steps order{};
   out_of_memory_handler on_out_of_memory{};
+  soft_limit_handler on_soft_limit{};
   // Told of each operation; null: one predicted branch a call. Shared by the pool for its life.
   std::shared_ptr<weir::observer> observer{};
 
@@ -73,6 +71,11 @@ struct pool_options {
   double big_cache_fit = 0.125;
   // What one thread may hold for one stream.
   std::size_t cache_bytes_max = std::size_t{128} << 20;
+
+  // How much more than it needs the pool may reserve before it recycles, as a share of the peak of live bytes.
+  double slack = 0;
+  // The background thread prepares native memory that the recent past says will be asked for. Needs `background`.
+  bool keeper = false;
 
   // Properties of the native pool: cudaMemAllocationHandleType bits for export to other processes.
   unsigned handle_types = 0;

@@ -72,6 +72,8 @@ struct statistics {
   native_counts native{};
   std::uint64_t waits_inserted = 0;   // a user's stream made to wait for another user's stream
   std::uint64_t waits_fresh = 0;      // a user's stream made to wait for the reservoir's
+  std::uint64_t splits = 0;           // free ranges of regions cut, because less was wanted
+  std::uint64_t merges = 0;           // and joined with a free neighbour
   std::uint64_t pressure_events = 0;  // how often the out-of-memory chain began
 
   std::vector<stream_statistics> streams{};

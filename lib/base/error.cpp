@@ -77,7 +77,7 @@ std::string details(const error& e) {
     case errc::size_mismatch: return ": " + number(e.bytes) + " bytes given, the block has " + number(e.limit);
     case errc::limit_below_live:
       return ": " + number(e.bytes) + " bytes asked for, " + number(e.limit) + " are in use; free some first";
-    default: return "";
+    default: return e.detail ? ": " + *e.detail : "";
   }
 }
 

@@ -3,12 +3,11 @@
 // A pool's birth and end.
 #include "pool/pool_impl.hpp"
 
-#include <algorithm>
-#include <bit>
 #include <new>
 #include <pthread.h>
 
 #include "base/assert.hpp"
+#include "pool/options_check.hpp"
 
 namespace weir::detail {
 
@@ -29,24 +28,6 @@ unsigned this_generation() {
   static const int registered = pthread_atfork(nullptr, nullptr, in_child);
   (void)registered;
   return fork_generation.load(std::memory_order_relaxed);
-}
-
-constexpr std::size_t region_bytes_min = 32 * base::mib;
-constexpr std::size_t region_bytes_max = 1024 * base::mib;
-
-result<void> check(const pool_options& o, const backend_capabilities& c) {
-  const auto no = [](const char* what, std::size_t value) {
-    return error{.code = errc::invalid_argument, .bytes = value, .what = what};
-  };
-  if (o.bytes_max < c.chunk_bytes) return no("bytes_max, below one chunk of the native pool", o.bytes_max);
-  if (!std::has_single_bit(o.region_bytes) || o.region_bytes < region_bytes_min || o.region_bytes > region_bytes_max)
-    return no("region_bytes, no power of two from 32 MiB to 1 GiB", o.region_bytes);
-  if (!(o.big_cache_share >= 0 && o.big_cache_share <= 1)) return no("big_cache_share, not from 0 to 1", 0);
-  if (!(o.big_cache_fit >= 0 && o.big_cache_fit <= 1)) return no("big_cache_fit, not from 0 to 1", 0);
-  for (const trim_policy& p : o.trim)
-    if (p.kind == trim_policy::rule::defragment_above && !(p.ratio >= 0 && p.ratio <= 1))
-      return no("defragment_above, a ratio not from 0 to 1", 0);
-  return {};
 }
 
 }  // namespace

@@ -16,6 +16,12 @@ std::size_t bytes_of(const std::array<std::uint64_t, core::class_count>& counts)
   return bytes;
 }
 
+void add_cuts(statistics& to, const stream_state& s) {
+  const std::lock_guard lock(s.mutex);
+  to.splits += s.heap.splits();
+  to.merges += s.heap.merges();
+}
+
 }  // namespace
 
 // What caches hold and have done, by stream; and in all. Exact: no owner is inside while it is read.
@@ -55,6 +61,7 @@ statistics pool_impl::read_statistics() const {
   const cache_sums in = sum_caches();
   const auto after = past_counters();
   for (const stream_state* s : streams_.all()) {
+    add_cuts(out, *s);
     if (s->index == 0) continue;
     stream_statistics of;
     of.id = s->id;

@@ -166,6 +166,19 @@ TEST_CASE("options: those that make no sense are refused, and say which") {
   for (const double share : {-0.1, 1.1, nan}) refuse({.big_cache_share = share}, "big_cache_share");
   for (const double fit : {-0.1, 1.1, nan}) refuse({.big_cache_fit = fit}, "big_cache_fit");
   for (const double ratio : {-0.1, 1.1, nan}) refuse({.trim = {defragment_above(ratio)}}, "defragment_above");
+  for (const double slack : {-0.1, 1.1, nan}) refuse({.slack = slack}, "slack");
+  refuse({.bytes_max = 1}, "bytes_max: invalid argument: 1; accepted: at least one chunk of the native pool, 32MiB");
+  refuse({.soft_bytes_max = MiB}, "soft_bytes_max");
+  refuse({.bytes_max = GiB, .soft_bytes_max = GiB + 1}, "soft_bytes_max");
+  refuse({.trim = {watermark(2 * GiB, GiB)}}, "watermark(2GiB,1GiB)");
+  refuse({.trim = {decay(std::chrono::nanoseconds(0))}}, "decay");
+  refuse({.trim = {decay(std::chrono::seconds(-1))}}, "decay(-1s)");
+  refuse({.trim = {idle(std::chrono::seconds(-1))}}, "idle(-1s)");
+  refuse({.trim = {on_pressure(0)}}, "on_pressure");
+  refuse({.trim = {retain(), on_pressure(141 * GiB)}}, "140GiB");
+  refuse({.trim = {{.kind = static_cast<trim_policy::rule>(99)}}}, "trim");
+  refuse({.background = std::chrono::milliseconds(-1)}, "background");
+  refuse({.keeper = true}, "keeper");
   CHECK_THROWS_AS(pool::make(device->make_backend(), {.bytes_max = 1}), weir::logic_error);
 }
 
