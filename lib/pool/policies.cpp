@@ -63,7 +63,7 @@ void pool_impl::run_policies(thoroughness how) noexcept {
   const trim_numbers n = numbers_for_policies(how);
   const trim_plan plan = plan_trim(options_.trim, n, trim_state_);
   carry_out(plan, n, how);
-  note_trimmed(trim_state_, reservoir_.free_now().all());
+  note_trimmed(trim_state_, reservoir_.free_now().all(), n.chunk_bytes);
   native_calls_seen_.store(reservoir_.native_changes(), std::memory_order_relaxed);
   next_run_ns_.store(later(n.now_ns, needs_.interval_ns), std::memory_order_relaxed);
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace weir::detail {
 
@@ -41,9 +42,11 @@ std::size_t decayed(const trim_numbers& n, std::uint64_t half_life_ns, trim_stat
   const std::uint64_t elapsed_ns = n.now_ns - std::min(n.now_ns, state.at_ns);
   double left = state.left * std::exp2(-static_cast<double>(elapsed_ns) / static_cast<double>(half_life_ns));
   if (n.free > state.seen) left += static_cast<double>(n.free - state.seen);
-  left = std::min(left, static_cast<double>(n.free));
+  // What was used again is gone. Else `left` may be the larger by what rounding gave back too early: kept, or each
+  // chunk would go half a chunk early.
+  if (n.free < state.seen) left = std::min(left, static_cast<double>(n.free));
   state = {true, left, n.free, n.now_ns};
-  const double chunks = (static_cast<double>(n.free) - left) / static_cast<double>(n.chunk_bytes);
+  const double chunks = std::max(0.0, (static_cast<double>(n.free) - left) / static_cast<double>(n.chunk_bytes));
   return std::min(n.free, static_cast<std::size_t>(std::floor(chunks + 0.5)) * n.chunk_bytes);
 }
 
@@ -83,7 +86,11 @@ trim_plan plan_trim(std::span<const trim_policy> policies, const trim_numbers& n
   return plan;
 }
 
-void note_trimmed(trim_state& state, std::size_t free) noexcept { state.decay.seen = free; }
+// Rounding leaves half a chunk less than decay would; what is less than that, others gave back.
+void note_trimmed(trim_state& state, std::size_t free, std::size_t chunk_bytes) noexcept {
+  state.decay.seen = free;
+  state.decay.left = std::min(state.decay.left, static_cast<double>(free + chunk_bytes / 2));
+}
 
 trim_needs needs_of(std::span<const trim_policy> policies) noexcept {
   trim_needs needs;
@@ -123,18 +130,20 @@ void sightings::end_run() {
   ++run_;
 }
 
-std::size_t low_water::unused_for(std::uint64_t duration_ns, std::size_t low, std::uint64_t now_ns) noexcept {
-  if (!has_begun_) {
-    has_begun_ = true;
-    since_ns_ = now_ns;
-    low_ = SIZE_MAX;  // what was before is not known
-    return 0;
-  }
-  low_ = std::min(low_, low);
-  if (now_ns - std::min(now_ns, since_ns_) < duration_ns) return 0;
-  since_ns_ = now_ns;
-  const std::size_t unused = low_;
-  low_ = SIZE_MAX;
+std::size_t low_water::unused_for(std::uint64_t duration_ns, std::size_t low, std::uint64_t now_ns) {
+  // What was before the first call is not known.
+  const std::uint64_t begin_ns = std::exchange(last_ns_, now_ns);
+  if (!std::exchange(has_begun_, true)) return 0;
+  if (!stretches_.empty() && now_ns - stretches_.back().begin_ns <= duration_ns / runs_per_time)
+    stretches_.back() = {stretches_.back().begin_ns, now_ns, std::min(stretches_.back().low, low)};
+  else
+    stretches_.push_back({begin_ns, now_ns, low});
+  if (now_ns - stretches_.front().begin_ns < duration_ns) return 0;
+  const std::uint64_t since_ns = now_ns - duration_ns;
+  while (stretches_.front().end_ns < since_ns) stretches_.pop_front();
+  std::size_t unused = SIZE_MAX;
+  for (const stretch& s : stretches_) unused = std::min(unused, s.low);
+  for (stretch& s : stretches_) s.low -= unused;
   return unused;
 }
 

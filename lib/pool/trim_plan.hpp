@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <limits>
 #include <optional>
 #include <span>
@@ -49,7 +50,7 @@ struct trim_plan {
 // What all policies together want: of each number the one that gives back most.
 trim_plan plan_trim(std::span<const trim_policy>, const trim_numbers&, trim_state&) noexcept;
 // After the plan was carried out: what is free now. What comes free from here on begins to decay anew.
-void note_trimmed(trim_state&, std::size_t free) noexcept;
+void note_trimmed(trim_state&, std::size_t free, std::size_t chunk_bytes) noexcept;
 
 // When a run on the slow path may find something to do, and what it has to know for that.
 struct trim_needs {
@@ -80,16 +81,21 @@ class sightings {
   std::uint64_t run_ = 0;
 };
 
-// How much of a changing amount nobody touched for a while: its least over that time.
+// How much of a changing amount nobody touched for a while: its least over that time, to an eighth of it.
 class low_water {
  public:
-  // `low`: the least since the last call. What was there for all of `duration`, once for each such time; else 0.
-  std::size_t unused_for(std::uint64_t duration_ns, std::size_t low, std::uint64_t now_ns) noexcept;
+  // `low`: the least since the last call. What was there for all of the last `duration`; it counts as gone then.
+  std::size_t unused_for(std::uint64_t duration_ns, std::size_t low, std::uint64_t now_ns);
 
  private:
+  struct stretch {
+    std::uint64_t begin_ns;
+    std::uint64_t end_ns;
+    std::size_t low;
+  };
   bool has_begun_ = false;
-  std::uint64_t since_ns_ = 0;
-  std::size_t low_ = 0;
+  std::uint64_t last_ns_ = 0;
+  std::deque<stretch> stretches_;  // without a gap, oldest first
 };
 
 }  // namespace weir::detail
