@@ -111,6 +111,9 @@ class WEIR_EXPORT backend {
   virtual result<void> synchronize(backend_event*) noexcept = 0;
   virtual result<void> synchronize_device() noexcept = 0;
 
+  // The time that work and waits take, in nanoseconds since some moment: the host's steady clock, or the virtual time
+  // of a simulated device. Never goes back. What a pool's trim policies reckon with.
+  virtual std::uint64_t now_ns() const noexcept;
   // What has to be added to measured host time to get a real device's: modelled cost less the real time spent in the
   // model, summed over this thread's calls, where costs_are_modelled; 0 elsewhere. Only differences mean anything.
   virtual std::int64_t clock_adjustment_ns() const noexcept { return 0; }

@@ -19,8 +19,9 @@
 
 namespace weir {
 
-// Asked before an allocation fails, outside all locks, so it may free memory of the pool. `attempt` counts from 1.
-// True: try again. An exception from it is taken as false.
+// Asked before an allocation fails, outside all locks, so it may free memory of the pool, trim it and allocate from it;
+// an allocation of its own that fails is not asked about. `attempt` counts from 1. True: try again. An exception from
+// it is taken as false.
 using out_of_memory_handler = std::function<bool(std::size_t bytes, unsigned attempt, const memory_report&)>;
 
 // Told when reserved plus direct bytes have passed soft_bytes_max: once, and again after they were at or below it. By

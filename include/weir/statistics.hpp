@@ -88,13 +88,14 @@ struct statistics {
   }
 };
 
-// What a trim did, and why the rest stayed; reserved_after = reserved_before - released.
+// What a trim did, and why the rest stayed: the four add up to reserved_after.
 struct trim_report {
   std::size_t reserved_before = 0;
   std::size_t reserved_after = 0;
   std::size_t kept_live = 0;     // native allocations with live blocks in them
   std::size_t kept_pending = 0;  // freed behind work that has not completed
   std::size_t kept_partial = 0;  // free, but in a chunk that something else is in
+  std::size_t kept_free = 0;     // free, and within what was to be kept
 };
 
 struct defragment_report {

@@ -1,8 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "weir/backend.hpp"
 
+#include <chrono>
+
 namespace weir {
 
 backend::~backend() = default;
+
+std::uint64_t backend::now_ns() const noexcept {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
+}
 
 }  // namespace weir

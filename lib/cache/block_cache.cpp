@@ -2,7 +2,6 @@
 #include "cache/block_cache.hpp"
 
 #include <algorithm>
-#include <utility>
 
 #include "base/bits.hpp"
 
@@ -185,14 +184,14 @@ bool block_cache::is_empty() const noexcept {
          std::all_of(magazines_.begin(), magazines_.end(), [](const magazine& m) { return m.count == 0; });
 }
 
-bool block_cache::was_idle() noexcept {
+std::uint64_t block_cache::activity() const noexcept {
   std::uint64_t activity = medium_taken_ + medium_given_ + big_taken_ + big_given_;
   for (unsigned index = 0; index < core::class_count; ++index) {
     const magazine& m = magazines_[index];
     const record& r = records_[index];
     activity += 2 * (m.taken + r.served) + m.count + r.removed - r.brought;  // allocations and frees
   }
-  return std::exchange(activity_seen_, activity) == activity;
+  return activity;
 }
 
 void block_cache::sum(block_counters& total, cached_blocks& held) const noexcept {

@@ -135,8 +135,8 @@ class alignas(128) block_cache {
   void empty(std::vector<core::block>& small, std::vector<large_block>& large);
   void empty_large(std::vector<large_block>& large);
   bool is_empty() const noexcept;
-  // Whether nothing went through it since the last time this was asked.
-  bool was_idle() noexcept;
+  // How many blocks have gone through it, in or out.
+  std::uint64_t activity() const noexcept;
   // Adds this cache's numbers and the blocks it holds.
   void sum(block_counters&, cached_blocks&) const noexcept;
 
@@ -216,7 +216,6 @@ class alignas(128) block_cache {
   std::array<magazine, core::class_count> magazines_{};
   std::array<large_block, large_max> large_{};  // oldest first
   std::uint64_t medium_taken_ = 0, medium_given_ = 0, big_taken_ = 0, big_given_ = 0;
-  std::uint64_t activity_seen_ = 0;
   std::size_t bytes_limits_ = 0;  // of all magazines, were they full
   const std::size_t bytes_max_;
   const core::stream_index stream_;

@@ -336,6 +336,7 @@ result<void*> pool_impl::direct_unobserved(std::size_t bytes, std::size_t alignm
   count(direct_allocations_);
   count(served_direct_);
   say_allocated(*p, bytes, alignment, nullptr, allocation_kind::direct);
+  run_policies();
   return p;
 }
 

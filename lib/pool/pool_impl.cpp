@@ -39,7 +39,8 @@ pool_impl::pool_impl(std::unique_ptr<backend> b, pool_options options, std::uint
       options_(std::move(options)),
       streams_(id),
       order_(*backend_, streams_, options_.trust_handles),
-      reservoir_(*backend_, options_, streams_, order_, id, [this](const stream_state* caller) { gather(caller); }) {}
+      reservoir_(*backend_, options_, streams_, order_, id, [this](const stream_state* caller) { gather(caller); }),
+      needs_(needs_of(options_.trim)) {}
 
 result<std::unique_ptr<pool_impl>> pool_impl::make(std::unique_ptr<backend> b, pool_options options) noexcept {
   if (!b) return error{.code = errc::invalid_argument, .what = "a pool without a backend"};
@@ -58,11 +59,19 @@ result<std::unique_ptr<pool_impl>> pool_impl::make(std::unique_ptr<backend> b, p
   stream_state& reservoir_stream = made->streams_.add(own, *identity, nullptr, none);
   WEIR_ASSERT(reservoir_stream.index == 0);
   reservoir_stream.has_token.store(true, std::memory_order_relaxed);
+  if (auto started = made->start_background(); !started) return std::move(started).error();
   return made;
+}
+
+result<void> pool_impl::start_background() {
+  std::vector<background::tick> ticks;
+  if (!options_.trim.empty() || options_.soft_bytes_max != SIZE_MAX) ticks.emplace_back([this] { tick(); });
+  return background_.start(options_.background, std::move(ticks));
 }
 
 // Nobody calls any more; threads may still exit. Then everything native goes, whatever it is.
 pool_impl::~pool_impl() {
+  background_.stop();
   if (!is_mine()) {
     abandon();
     (void)backend_.release();  // it is the parent's, and its end would make calls

@@ -7,7 +7,8 @@
 //   pressure.cpp    what happens when there is no room
 //   streams.cpp     tokens, raw handles, retiring
 //   caches.cpp      what threads hold, and getting it back
-//   trim.cpp        trims, policies, defragmentation
+//   trim.cpp        trims, defragmentation
+//   policies.cpp    trim policies: when they run, and what they give back
 //   watch.cpp       statistics, walk, validate, leaks
 //
 // Locks, in the order they are taken, none of them held while another pool call is made: the reservoir's growth lock;
@@ -24,7 +25,9 @@
 #include <vector>
 
 #include "cache/thread_table.hpp"
+#include "pool/background.hpp"
 #include "pool/reservoir.hpp"
+#include "pool/trim_plan.hpp"
 #include "weir/pool.hpp"
 
 namespace weir::detail {
@@ -62,6 +65,9 @@ class pool_impl {
   void* take_large_hit(cache::block_cache&, std::size_t bytes) const noexcept;
   bool give_large_hit(cache::block_cache&, void*, std::size_t bytes) const noexcept;
 
+  // What the background thread does each period.
+  void tick() noexcept;
+
   // Blocks of an exiting thread's cache go to their heaps, without a call of the backend.
   void thread_exits(cache::block_cache&, stream_state&) noexcept;
 
@@ -83,6 +89,7 @@ class pool_impl {
   };
 
   pool_impl(std::unique_ptr<backend>, pool_options, std::uint64_t id) noexcept;
+  result<void> start_background();
 
   // streams.cpp
   result<stream_state*> resolve_slowly(raw_stream) noexcept;
@@ -148,9 +155,22 @@ class pool_impl {
   bool is_watched() const noexcept;  // no hit may pass unseen
 
   // trim.cpp
-  void run_policies() noexcept;
   void gather(const stream_state* caller) noexcept;
-  bool is_fragmented(double ratio) const noexcept;
+  result<void> trim_native(std::size_t keep) noexcept;
+  bool is_held_up(stream_state&) noexcept;
+  trim_report report_trim(std::size_t reserved_before) const;
+
+  // policies.cpp
+  void run_policies() noexcept;
+  bool are_policies_due() noexcept;
+  enum class thoroughness { cheap, whole };
+  void run_policies(thoroughness) noexcept;
+  trim_numbers numbers_for_policies(thoroughness) noexcept;
+  void carry_out(const trim_plan&, const trim_numbers&, thoroughness) noexcept;
+  void give_back(std::size_t keep, thoroughness) noexcept;
+  void give_back_idle(std::uint64_t duration_ns, std::uint64_t now_ns) noexcept;
+  void take_back_idle_caches(std::uint64_t duration_ns, std::uint64_t now_ns) noexcept;
+  void tell_soft_limit() noexcept;
 
   // watch.cpp
   struct cache_sums;
@@ -195,8 +215,17 @@ class pool_impl {
   std::atomic<std::uint64_t> failures_{0}, pressure_events_{0};
   std::atomic<std::size_t> allocated_peak_{0};
   std::atomic<std::size_t> sampled_at_reserved_{0};
-  std::atomic<bool> is_running_policies_{false};
-  std::uint64_t policies_ran_at_ = 0;  // native calls then; of whoever runs them
+
+  // Policies. One run at a time, over native calls, before any other lock; the slow path only tries for it. It guards
+  // what a run remembers; the atomics say whether the next is due.
+  const trim_needs needs_;
+  std::mutex run_mutex_;
+  trim_state trim_state_;
+  sightings sightings_;
+  low_water unused_;
+  std::uint64_t gathered_ns_ = 0;
+  std::atomic<std::uint64_t> native_calls_seen_{0}, next_run_ns_{0}, next_look_at_device_ns_{0};
+  background background_;  // the last: what it uses is there for as long as it runs
 };
 
 }  // namespace weir::detail

@@ -2,6 +2,8 @@
 //
 // When there is no room: wait for tickets, reclaim the caches of other threads, give back what is free, trim,
 // synchronise the device, ask the user; then say who has it.
+#include <utility>
+
 #include "pool/pool_impl.hpp"
 
 namespace weir::detail {
@@ -53,14 +55,20 @@ result<void*> pool_impl::under_pressure(std::size_t bytes, const stream_state* c
   }
 }
 
+// Not for an allocation that the handler itself makes: it would ask itself for ever.
 bool pool_impl::ask_handler(std::size_t bytes, unsigned& asked) noexcept {
-  if (!options_.on_out_of_memory) return false;
+  static thread_local const pool_impl* asking = nullptr;
+  if (!options_.on_out_of_memory || asking == this) return false;
   ++asked;
+  const pool_impl* const outer = std::exchange(asking, this);
+  bool again = false;
   try {
-    return options_.on_out_of_memory(bytes, asked, report(bytes, asked));
+    again = options_.on_out_of_memory(bytes, asked, report(bytes, asked));
   } catch (...) {
-    return false;
+    // As false.
   }
+  asking = outer;
+  return again;
 }
 
 memory_report pool_impl::report(std::size_t bytes, unsigned attempts) const noexcept {

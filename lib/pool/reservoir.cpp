@@ -54,6 +54,8 @@ void reservoir::read_reserved() noexcept {
   const std::lock_guard lock(mutex_);
   numbers_.reserved = bytes->reserved;
   numbers_.reserved_peak = std::max(numbers_.reserved_peak, bytes->reserved);
+  note_native_free();
+  note_soft();
 }
 
 std::size_t reservoir::missing_bytes(std::size_t bytes) const noexcept {
@@ -82,7 +84,7 @@ result<void> reservoir::make_room(std::size_t bytes) noexcept {
 }
 
 result<reservoir::native_range> reservoir::allocate_native(std::size_t bytes, const stream_state* caller) noexcept {
-  if (options_.order.recycle) recycle_for(bytes, caller);
+  if (options_.order.recycle || would_pass_soft(missing_bytes(bytes))) recycle_for(bytes, caller);
   if (auto room = make_room(bytes); !room) return std::move(room).error();
   const std::size_t reserved = read().reserved;
   auto p = backend_.allocate(bytes, backend_.own_stream());
@@ -94,6 +96,7 @@ result<reservoir::native_range> reservoir::allocate_native(std::size_t bytes, co
     const std::lock_guard lock(mutex_);
     if (numbers_.reserved > reserved) calls_grow_.fetch_add(1, std::memory_order_relaxed);
     shadow_.add(at, bytes);
+    note_native_free();
     numbers_.held += bytes;
     numbers_.held_peak = std::max(numbers_.held_peak, numbers_.held);
   }

@@ -79,6 +79,26 @@ class reservoir {
   std::size_t release_free(bool wait, const stream_state* caller) noexcept;
   result<void> trim_native(std::size_t bytes_to_keep) noexcept;
 
+  // --- giving back by amount and by age: reservoir_release.cpp ---
+  // Gives free native memory back to the native pool until all but `keep` bytes of chunks are free there: kept blocks,
+  // the oldest first, then wholly free regions. Only what has passed. Bytes given.
+  std::size_t release_until(std::size_t keep) noexcept;
+  // Gives back those kept blocks and wholly free regions that have passed and that `picks`, called with locks held,
+  // says yes to. It is shown them all, with a mark that changes when they are used.
+  using picker = std::function<bool(const core::extent&, std::uint64_t mark)>;
+  std::size_t release_picked(const picker& picks) noexcept;
+  // Bytes of whole chunks free in the native pool: now, and the least since this was last asked.
+  std::size_t native_free() const noexcept;
+  std::size_t take_native_free_low() noexcept;
+  // What is free natively, or could be.
+  struct free_bytes {
+    std::size_t native = 0;           // whole chunks in the native pool
+    std::size_t kept = 0, empty = 0;  // passed: kept blocks, wholly free regions
+    std::size_t kept_pending = 0, empty_pending = 0;
+    std::size_t all() const noexcept { return native + kept + empty + kept_pending + empty_pending; }
+  };
+  free_bytes free_now() const noexcept;
+
   // --- direct ---
   result<void*> allocate_direct(std::size_t bytes, std::size_t alignment) noexcept;
   bool has_direct(const void*) const noexcept;
@@ -89,6 +109,11 @@ class reservoir {
   // --- limit ---
   std::size_t bytes_max() const noexcept { return bytes_max_.load(std::memory_order_relaxed); }
   result<void> set_bytes_max(std::size_t) noexcept;
+  // The soft one: whether `more` would pass it, by how much it is passed, and whether it has been since this was last
+  // asked. No lock where it has not.
+  bool would_pass_soft(std::size_t more) const noexcept;
+  std::size_t past_soft() const noexcept;
+  bool take_soft_crossing() noexcept;
 
   // --- numbers ---
   struct numbers {
@@ -102,6 +127,10 @@ class reservoir {
   numbers read() const noexcept;
   std::size_t kept_pending() const noexcept;  // bytes of kept blocks with tickets not passed
   native_counts calls() const noexcept;
+  // Grows with each native allocation and free.
+  std::uint64_t native_changes() const noexcept {
+    return calls_allocate_.load(std::memory_order_relaxed) + calls_deallocate_.load(std::memory_order_relaxed);
+  }
   void walk(const std::function<void(const block_info&)>&) const;
   // While it is held nothing native changes. check() wants it.
   std::unique_lock<std::mutex> stand_still() const { return std::unique_lock(growth_); }
@@ -140,6 +169,18 @@ class reservoir {
   void keep_locked(core::big_block*, core::ticket_set) noexcept;
   void tell(native_call, const void*, std::size_t bytes) const noexcept;
   std::size_t missing_bytes(std::size_t bytes) const noexcept;
+  std::size_t release_until_locked(std::size_t keep) noexcept;
+  bool has_something_free() const noexcept;
+  std::size_t release_oldest_kept() noexcept;
+  std::size_t release_claimed(core::big_block*) noexcept;
+  std::size_t release_region(stream_state&, core::heap::emptied) noexcept;
+  std::size_t release_one_region() noexcept;
+  std::vector<core::big_block*> claim_picked(const picker&) noexcept;
+  static std::vector<core::heap::emptied> take_picked(stream_state&, const picker&) noexcept;
+  void make_soft_room(std::size_t bytes) noexcept;
+  // Both with mutex_ held, after reserved or direct bytes have changed, or what is free natively.
+  void note_soft() noexcept;
+  void note_native_free() noexcept;
 
   backend& backend_;
   const pool_options& options_;
@@ -169,6 +210,9 @@ class reservoir {
   std::vector<core::region*> region_unused_;
   std::uint64_t sequence_ = 0;
   numbers numbers_{};
+  std::size_t native_free_low_ = 0;
+  bool is_past_soft_ = false;
+  std::atomic<bool> is_soft_due_{false};
 
   std::atomic<std::uint64_t> calls_allocate_{0}, calls_deallocate_{0}, calls_grow_{0}, calls_trim_{0};
 };

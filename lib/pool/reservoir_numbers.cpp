@@ -23,6 +23,7 @@ result<void*> reservoir::allocate_direct(std::size_t bytes, std::size_t alignmen
     return used <= limit && taken <= limit - used;
   };
   if (!fits()) (void)trim_locked(0).has_value();
+  if (would_pass_soft(taken)) make_soft_room(taken);
   if (!fits()) {
     const auto n = read();
     const std::size_t used = n.reserved + n.direct;
@@ -36,6 +37,7 @@ result<void*> reservoir::allocate_direct(std::size_t bytes, std::size_t alignmen
     direct_[base::address(begin)] = {bytes, ++sequence_, *p, taken};
     numbers_.direct += taken;
     ++numbers_.direct_live_count;
+    note_soft();
   }
   tell(native_call::direct_allocate, *p, taken);
   return begin;
@@ -71,6 +73,7 @@ result<std::size_t> reservoir::deallocate_direct(void* p) noexcept {
     const std::lock_guard lock(mutex_);
     numbers_.direct -= was.taken;
     --numbers_.direct_live_count;
+    note_soft();
   }
   tell(native_call::direct_deallocate, was.native, was.taken);
   return was.bytes;

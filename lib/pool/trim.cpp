@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Giving memory back: on demand, by policy, and by bringing free memory together.
+// Giving memory back on demand, and bringing free memory together. By policy: policies.cpp.
+#include <algorithm>
+
 #include "pool/pool_impl.hpp"
 
 namespace weir::detail {
@@ -15,61 +17,50 @@ void pool_impl::gather(const stream_state* caller) noexcept {
   }
 }
 
+// Gives whole free chunks back to the driver until `keep` are reserved, without waiting for anybody's work. The driver
+// gives back what it has seen complete, and of our own stream's frees it sees that when something behind them is waited
+// for: which takes no time, but where the stream itself was made to wait.
+result<void> pool_impl::trim_native(std::size_t keep) noexcept {
+  stream_state& own = streams_.at(0);
+  if (!is_held_up(own)) order_.synchronize(own, &own);
+  // The driver keeps at least what it is told; we promise at most.
+  return reservoir_.trim_native(base::round_down(keep, backend_->capabilities().chunk_bytes));
+}
+
+// Whether work put on it now waits for other streams' that is not known complete.
+bool pool_impl::is_held_up(stream_state& s) noexcept {
+  std::vector<core::ticket> joined;
+  {
+    const std::lock_guard lock(s.mutex);
+    joined = s.joined;
+  }
+  return std::any_of(joined.begin(), joined.end(), [&](core::ticket t) { return !order_.has_passed(t); });
+}
+
 result<trim_report> pool_impl::trim(std::size_t bytes_to_keep) noexcept {
   if (!is_mine()) return error{.code = errc::forked};
-  trim_report r;
-  r.reserved_before = reservoir_.read().reserved;
-  if (r.reserved_before > bytes_to_keep) {
+  const std::size_t reserved = reservoir_.read().reserved;
+  if (reserved > bytes_to_keep) {
     gather(nullptr);
-    (void)reservoir_.release_free(false, nullptr);
-    // What was freed and not observed complete counts as outstanding for the driver: our own stream's frees too.
-    order_.synchronize(streams_.at(0), &streams_.at(0));
-    // The driver keeps at least what it is told; we promise at most.
-    const std::size_t whole = base::round_down(bytes_to_keep, backend_->capabilities().chunk_bytes);
-    if (auto done = reservoir_.trim_native(whole); !done) return std::move(done).error();
+    (void)reservoir_.release_until(bytes_to_keep);
+    if (auto done = trim_native(bytes_to_keep); !done) return std::move(done).error();
   }
+  return report_trim(reserved);
+}
+
+// Why what is reserved was not given back.
+trim_report pool_impl::report_trim(std::size_t reserved_before) const {
+  trim_report r;
   const auto after = reservoir_.read();
-  // Of an empty region that is still here, some part was freed behind work not seen complete.
-  r.kept_pending = read_statistics().pending;
-  for (const stream_state* s : streams_.all()) {
-    const std::lock_guard lock(s->mutex);
-    r.kept_pending += s->heap.bytes_empty();
-  }
+  const auto free = reservoir_.free_now();
+  r.reserved_before = reserved_before;
   r.reserved_after = after.reserved;
-  r.kept_partial = after.reserved - std::min(after.reserved, after.held);
-  r.kept_live = after.held - std::min(after.held, r.kept_pending);
+  r.kept_pending = read_statistics().pending + free.empty_pending;
+  r.kept_free = free.native + free.kept + free.empty;
+  r.kept_partial = after.reserved - std::min(after.reserved, after.held + free.native);
+  const std::size_t not_live = r.kept_pending + free.kept + free.empty;
+  r.kept_live = after.held - std::min(after.held, not_live);
   return r;
-}
-
-result<trim_report> pool_impl::trim_by_policy() noexcept {
-  std::size_t keep = SIZE_MAX;
-  for (const trim_policy& p : options_.trim) {
-    if (p.kind == trim_policy::rule::release_above) keep = std::min(keep, p.bytes);
-    if (p.kind == trim_policy::rule::defragment_above && is_fragmented(p.ratio)) {
-      auto done = defragment();
-      if (!done) return std::move(done).error();
-    }
-  }
-  return trim(keep);
-}
-
-// Worth acting on: past the ratio, and more free than the chunk that is the least that could come of it.
-bool pool_impl::is_fragmented(double ratio) const noexcept {
-  const statistics now = read_statistics();
-  return now.fragmentation > ratio && now.free - now.cached > backend_->capabilities().chunk_bytes;
-}
-
-// On the slow path, one thread at a time, and only when something native has changed since the last time.
-void pool_impl::run_policies() noexcept {
-  if (options_.trim.empty() || is_running_policies_.exchange(true, std::memory_order_acquire)) return;
-  const native_counts calls = reservoir_.calls();
-  const std::uint64_t changes = calls.allocate + calls.deallocate;
-  if (changes != policies_ran_at_) {
-    (void)trim_by_policy().has_value();
-    const native_counts after = reservoir_.calls();
-    policies_ran_at_ = after.allocate + after.deallocate;
-  }
-  is_running_policies_.store(false, std::memory_order_release);
 }
 
 result<defragment_report> pool_impl::defragment() noexcept {

@@ -311,6 +311,42 @@ TEST_CASE("threads: far too little room refuses and goes on") {
   CHECK(on.pool.statistics().failures > 0);
 }
 
+// Everything that takes memory away at once: a hard and a soft limit, a neighbour that comes and goes, policies on the
+// slow path and in the pool's own thread, trims by a watcher. Only out_of_memory may come of it.
+TEST_CASE("threads: limits, a neighbour, policies and the background thread at once") {
+  using namespace std::chrono_literals;
+  std::atomic<unsigned> told{0};
+  const std::size_t limit = std::size_t{768} << 20;
+  stage on(std::size_t{1} << 30, {.bytes_max = limit,
+                                  .soft_bytes_max = limit / 2,
+                                  .trim = {weir::watermark(limit / 4, limit / 2), weir::decay(2ms), weir::idle(3ms),
+                                           weir::on_pressure(std::size_t{128} << 20), weir::defragment_above(0.5)},
+                                  .background = 1ms,
+                                  .on_soft_limit = [&](std::size_t, std::size_t) { ++told; }});
+  std::vector<std::thread> threads;
+  for (unsigned i = 0; i < 8; ++i)
+    threads.emplace_back([&on, i] {
+      const weir::stream_handle handle = on.device->create_stream();
+      const weir::stream token = i % 2 ? on.pool.stream(handle).value() : weir::stream();
+      work(on, handle, token, {.seed = 300 + i, .bytes_max = 96 * mib, .live_max = 128 * mib});
+    });
+  threads.emplace_back([&on] { watch(on, 96); });
+  threads.emplace_back([&on] {
+    random_source r(95);
+    while (!on.stop && !on.wrong.any()) {
+      on.device->set_neighbour_bytes(r.chance(50) ? 0 : r.below(std::size_t{512} << 20));
+      on.device->advance(r.below(1'000'000));
+      if (r.chance(20)) (void)on.pool.trim().has_value();
+      std::this_thread::sleep_for(1ms);
+    }
+    on.device->set_neighbour_bytes(0);
+  });
+  join_after(on, threads, run_time);
+  check_end(on, weir::legacy_stream());
+  CHECK(on.pool.statistics().reserved_peak <= limit);
+  CHECK(told > 0);
+}
+
 TEST_CASE("threads: streams come, are retired and come again under the same handle") {
   stage on(std::size_t{8} << 30);
   std::vector<std::thread> threads;

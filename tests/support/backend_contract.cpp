@@ -34,6 +34,21 @@ TEST_CASE("backend: capabilities say what the layers above reason with") {
   CHECK(s.target().own_stream() != nullptr);
 }
 
+TEST_CASE("time: it passes while the host waits for work, and never goes back") {
+  scene s;
+  const stream_handle stream = s.stream();
+  backend_event* event = s.event();
+  std::uint64_t before = s.target().now_ns();
+  for (int i = 0; i < 3; ++i) {
+    s.fixture().busy(stream, 5'000);
+    must(s.target().record(event, stream));
+    must(s.target().synchronize(event));
+    const std::uint64_t now = s.target().now_ns();
+    CHECK(now >= before + 1'000'000);
+    before = now;
+  }
+}
+
 TEST_CASE("native pool: a fresh pool has nothing") {
   scene s;
   const native_pool_bytes bytes = must(s.target().pool_bytes());

@@ -318,6 +318,11 @@ result<void> sim_backend::synchronize_device() noexcept {
   return {};
 }
 
+std::uint64_t sim_backend::now_ns() const noexcept {
+  const std::lock_guard lock(device_->mutex);
+  return device_->now_ns;
+}
+
 std::int64_t sim_backend::clock_adjustment_ns() const noexcept { return thread_adjustment_ns; }
 
 std::unique_ptr<backend> make_sim_backend(std::shared_ptr<device_state> device, std::size_t pool_bytes_max) {

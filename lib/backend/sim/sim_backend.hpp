@@ -39,6 +39,7 @@ class sim_backend final : public backend {
   result<void> wait(stream_handle, backend_event*) noexcept override;
   result<void> synchronize(backend_event*) noexcept override;
   result<void> synchronize_device() noexcept override;
+  std::uint64_t now_ns() const noexcept override;
   std::int64_t clock_adjustment_ns() const noexcept override;
 
  private:

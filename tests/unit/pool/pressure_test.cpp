@@ -133,6 +133,60 @@ TEST_CASE("handler: an exception from it is taken as false") {
   s.put(s.get(512, stream), 512, stream);
 }
 
+TEST_CASE("handler: it may allocate and trim, and is not asked about what it cannot get itself") {
+  scene* scene_of_handler = nullptr;
+  weir::stream stream;
+  unsigned asked = 0;
+  scene s({.bytes_max = limit, .on_out_of_memory = [&](std::size_t, unsigned attempt, const memory_report&) {
+             ++asked;
+             scene& on = *scene_of_handler;
+             on.put(on.get(3000, stream), 3000, stream);
+             const auto nested = on.pool.try_allocate(2 * limit, stream);
+             CHECK(why(nested) == errc::out_of_memory);
+             CHECK(nested.error().report->attempts == 0);
+             must(on.pool.trim(0));
+             return attempt < 2;
+           }});
+  scene_of_handler = &s;
+  stream = s.make_stream();
+  CHECK(why(s.pool.try_allocate(2 * limit, stream)) == errc::out_of_memory);
+  CHECK(asked == 2);
+  CHECK(why(s.pool.try_allocate_direct(2 * limit)) == errc::out_of_memory);
+  CHECK(asked == 4);
+}
+
+TEST_CASE("handler: retried after a neighbour has gone, the allocation succeeds") {
+  scene* scene_of_handler = nullptr;
+  scene s({.on_out_of_memory =
+               [&](std::size_t, unsigned attempt, const memory_report& r) {
+                 CHECK(r.device_free < 200 * MiB);
+                 if (attempt == 3) scene_of_handler->device->set_neighbour_bytes(0);
+                 return true;
+               }},
+          {.bytes_total = 1 * GiB});
+  scene_of_handler = &s;
+  const weir::stream stream = s.make_stream();
+  s.device->set_neighbour_bytes(900 * MiB);
+  s.put(s.get(200 * MiB, stream), 200 * MiB, stream);
+  CHECK(s.pool.statistics().failures == 0);
+  CHECK(s.pool.statistics().pressure_events == 1);
+}
+
+TEST_CASE("pressure: a stream that is captured is left alone, and what it freed before serves") {
+  scene s({.bytes_max = limit, .big_cache_share = 1});
+  const weir::stream a = s.make_stream(), captured = s.make_stream();
+  void* p = s.get(96 * MiB, captured);
+  s.busy(captured, 1000);
+  s.put(p, 96 * MiB, captured);
+  s.device->synchronize();
+  s.device->set_capturing(captured.handle(), true);
+  void* q = s.get(64 * MiB, a);  // once the whole device was waited for: the stream itself cannot be asked
+  CHECK(s.pool.statistics().native.synchronize > 0);
+  s.put(q, 64 * MiB, a);
+  s.device->set_capturing(captured.handle(), false);
+  s.put(s.get(100 * MiB, a), 100 * MiB, a);
+}
+
 TEST_CASE("pressure: what lies in other threads' caches is reclaimed while they live, before there is any") {
   scene s({.bytes_max = 64 * MiB, .cache_bytes_max = 64 * MiB});
   const weir::stream a = s.make_stream(), b = s.make_stream();

@@ -12,7 +12,7 @@ constexpr std::size_t small = 3000, medium = 12 * MiB, big = 64 * MiB;
 
 void adds_up(const trim_report& r) {
   CHECK(r.reserved_after <= r.reserved_before);
-  CHECK(r.kept_live + r.kept_pending + r.kept_partial == r.reserved_after);
+  CHECK(r.kept_live + r.kept_pending + r.kept_partial + r.kept_free == r.reserved_after);
 }
 
 TEST_CASE("trim: after all is freed and passed, nothing stays") {
@@ -230,6 +230,61 @@ TEST_CASE("defragment: wholly free regions and blocks go back to the native pool
   CHECK(r.gathered == 32 * MiB + big);
   CHECK(s.pool.statistics().held == 0);
   CHECK(s.pool.statistics().reserved == 32 * MiB + big);
+}
+
+TEST_CASE("defragment: a second one finds nothing to do") {
+  scene s;
+  const weir::stream stream = s.make_stream();
+  for (const std::size_t bytes : {small, medium, big}) s.put(s.get(bytes, stream), bytes, stream);
+  s.device->synchronize();
+  must(s.pool.defragment());
+  const auto r = must(s.pool.defragment());
+  CHECK(r.merged == 0);
+  CHECK(r.gathered == 0);
+  CHECK(r.fragmentation_after == r.fragmentation_before);
+}
+
+// The pool is told not to recycle before it grows, so that only defragment() does.
+TEST_CASE("defragment: after it, what was in pieces serves as one block, and without it the pool grows") {
+  for (const bool with : {true, false}) {
+    INFO((with ? "with" : "without"));
+    pool_options options{.big_cache_share = 1};
+    options.order.recycle = false;
+    scene s(options);
+    const weir::stream stream = s.make_stream();
+    std::array<void*, 8> blocks{};
+    for (void*& p : blocks) p = s.get(big, stream);
+    for (void* p : blocks) s.put(p, big, stream);
+    s.device->synchronize();
+    const std::size_t before = s.pool.statistics().reserved;
+    if (with) {
+      const auto r = must(s.pool.defragment());
+      CHECK(r.gathered == 8 * big);
+      CHECK(r.largest_free_before == big);
+    }
+    s.put(s.get(8 * big, stream), 8 * big, stream);
+    CHECK(s.pool.statistics().reserved == (with ? before : 2 * before));
+  }
+}
+
+TEST_CASE("defragment: blocks in caches become one range of their region, and without it the heap grows") {
+  for (const bool with : {true, false}) {
+    INFO((with ? "with" : "without"));
+    scene s({.cache_bytes_max = 32 * MiB});
+    const weir::stream stream = s.make_stream();
+    std::vector<void*> blocks;
+    void* stays = s.get(15 * MiB, stream);
+    for (int i = 0; i < 16; ++i) blocks.push_back(s.get(MiB, stream));
+    for (void* p : blocks) s.put(p, MiB, stream);
+    REQUIRE(s.pool.statistics().held == 32 * MiB);
+    REQUIRE(s.pool.statistics().cached > MiB);
+    if (with) CHECK(must(s.pool.defragment()).largest_free_after >= 16 * MiB);
+    const auto grown = s.pool.statistics().native.allocate;
+    void* p = s.get(16 * MiB, stream);
+    CHECK((s.pool.statistics().native.allocate == grown) == with);
+    s.put(p, 16 * MiB, stream);
+    s.put(stays, 15 * MiB, stream);
+  }
 }
 
 TEST_CASE("defragment: live blocks never move and their neighbours stay theirs") {
