@@ -132,8 +132,8 @@ void pool_impl::give_back_idle(std::uint64_t duration_ns, std::uint64_t now_ns) 
   (void)trim_native(reserved - std::min(reserved, goes)).has_value();
 }
 
-// The mark of a cache is how many blocks have gone through it. An idle one goes for good: its thread makes another when it
-// comes again.
+// The mark of a cache is how many blocks have gone through it. An idle one goes for good: its thread makes another when
+// it comes again.
 void pool_impl::take_back_idle_caches(std::uint64_t duration_ns, std::uint64_t now_ns) noexcept {
   const auto caches = all_caches();
   std::vector<std::uint64_t> through;
