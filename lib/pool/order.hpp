@@ -67,6 +67,7 @@ class order {
   void give_event(backend_event*) noexcept;
   result<backend_event*> cover(stream_state&, core::epoch needed, const stream_state* caller,
                                core::epoch* upto) noexcept;
+  result<backend_event*> record_behind(stream_state&, core::epoch closed, const stream_state* caller) noexcept;
   result<void> record(const stream_state&, backend_event*) noexcept;
   result<bool> is_idle(const stream_state&) noexcept;
   void poll(stream_state&) noexcept;

@@ -156,7 +156,7 @@ class reservoir {
   bool recycle_one_region() noexcept;
   bool is_keeping_too_much() const noexcept;
   void shrink_kept() noexcept;
-  void look_at_all(const stream_state* caller) noexcept;
+  void look_at_all(const stream_state* caller, bool will_record = false) noexcept;
   bool free_native(core::extent&, const core::ticket_set&, const stream_state* caller) noexcept;
   static bool enter(core::extent&) noexcept;  // into the page map
   void forget(core::extent&) noexcept;
