@@ -329,6 +329,7 @@ result<void*> pool_impl::direct_unobserved(std::size_t bytes, std::size_t alignm
   if (bytes == 0) return static_cast<void*>(nullptr);
   if (bytes > SIZE_MAX / 4) return error{.code = errc::invalid_size, .bytes = bytes, .limit = SIZE_MAX / 4};
   if (!is_mine()) return error{.code = errc::forked};
+  if (reservoir_.would_pass_soft(bytes + alignment)) reclaim_large();  // what makes room for it then sees them
   auto p = reservoir_.allocate_direct(bytes, alignment);
   if (!p && p.error().code == errc::out_of_memory)
     p = under_pressure(bytes, nullptr, [&] { return reservoir_.allocate_direct(bytes, alignment); });
