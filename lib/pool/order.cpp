@@ -172,7 +172,7 @@ void order::poll(stream_state& s) noexcept {
   s.is_polling = false;
 }
 
-void order::look(stream_state& s, const stream_state* caller, bool will_record) noexcept {
+void order::look(stream_state& s, const stream_state* caller, core::epoch upto) noexcept {
   core::epoch closed = 0;
   {
     const std::lock_guard lock(s.mutex);
@@ -185,14 +185,14 @@ void order::look(stream_state& s, const stream_state* caller, bool will_record) 
     s.is_asked.store(true, std::memory_order_relaxed);
   }
   poll(s);
-  if (!will_record || !closed) return;
-  core::epoch upto = 0;
-  (void)cover(s, closed, caller, &upto).has_value();
+  if (!upto || !closed) return;
+  core::epoch covered = 0;
+  (void)cover(s, upto, caller, &covered).has_value();
 }
 
 void order::look(const core::ticket_set& points, const stream_state* caller, bool will_record) noexcept {
   for (core::ticket t : points)
-    if (!has_passed(t)) look(streams_.at(t.stream), caller, will_record);
+    if (!has_passed(t)) look(streams_.at(t.stream), caller, will_record ? t.epoch : 0);
 }
 
 // --- waiting --------------------------------------------------------------------------------------------------------
