@@ -2,6 +2,7 @@
 //
 // What policies promise holds for what waits in the caches of other threads, too; and those are not disturbed for
 // nothing.
+#include <array>
 #include <chrono>
 
 #include "pool/pool_impl.hpp"
@@ -66,6 +67,20 @@ TEST_CASE("cached elsewhere: it has decayed since the first run, not since someb
     tick(stream);
     CHECK(reserved(s) == left * big);
   }
+}
+
+TEST_CASE("cached elsewhere: it decays on the slow path alone") {
+  scene s(keeping({decay(1s)}));
+  const weir::stream stream = s.make_stream();
+  const std::array<weir::stream, 2> mine{s.make_stream(), s.make_stream()};
+  worker other;
+  other.run([&] { use(s, stream, 16, big); });
+  for (std::size_t i = 0; i <= 16; ++i) {  // a miss each time: the other stream freed the block
+    use(s, mine[i % 2], 1, 32 * MiB);
+    s.device->advance(second_ns / 16);
+  }
+  CHECK(reserved(s) >= 8 * big);
+  CHECK(reserved(s) <= 9 * big);
 }
 
 TEST_CASE("cached elsewhere: past the soft limit it goes, and makes room for a direct allocation") {
