@@ -262,9 +262,9 @@ void pool_impl::return_large(stream_state& from, std::span<const cache::large_bl
   for (const cache::large_block& b : blocks) {
     if (!b.medium) continue;
     medium += b.bytes;
-    b.medium->states[0].store(core::life_free, std::memory_order_relaxed);
     stream_state& home = streams_.at(b.medium->home->heap);
-    const std::lock_guard lock(home.mutex);
+    const std::lock_guard lock(home.mutex);  // before the state, so that no walk meets a block in between
+    b.medium->states[0].store(core::life_free, std::memory_order_relaxed);
     if (&home == &from && is_own)
       home.heap.give_range(b.medium, from.current);
     else
