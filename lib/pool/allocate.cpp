@@ -81,8 +81,9 @@ void* pool_impl::take_large_hit(cache::block_cache& cache, std::size_t bytes) co
 }
 
 cache::block_cache* pool_impl::cache_for(stream_state& s) noexcept {
-  if (cache::block_cache* mine = cache::thread_table::find(&s, s.serial)) return mine;
-  if (!is_mine()) return nullptr;
+  cache::block_cache* mine = cache::thread_table::find(&s, s.serial);
+  if (mine && !mine->is_dead.load(std::memory_order_acquire)) return mine;
+  if (!is_mine() || s.owner.load(std::memory_order_acquire) != this) return nullptr;
   auto fresh = std::make_shared<cache::block_cache>(options_.cache_bytes_max, s.index, this, is_watched());
   cache::block_cache* p = fresh.get();
   retain(&s);

@@ -65,6 +65,23 @@ void pool_impl::reclaim(std::span<const std::shared_ptr<cache::block_cache>> cac
   }
 }
 
+// The blocks above 1 MiB of all caches, which have them alone: to the heaps and the reservoir, where what decides what
+// to keep of free memory sees them, and where the next allocation finds them again for the price of a lock.
+void pool_impl::reclaim_large() noexcept {
+  auto caches = all_caches();
+  std::erase_if(caches, [](const auto& c) { return !c->has_large(); });
+  if (caches.empty()) return;
+  std::vector<std::vector<cache::large_block>> got(caches.size());
+  {
+    const std::lock_guard alone(reclaim_mutex_);
+    const auto doors = doors_of(caches);
+    const cache::shut_gates shut(doors);
+    for (std::size_t i = 0; i < caches.size(); ++i) caches[i]->empty_large(got[i]);
+  }
+  for (std::size_t i = 0; i < caches.size(); ++i)
+    if (!got[i].empty()) return_large(streams_.at(caches[i]->stream()), got[i]);
+}
+
 // The large blocks of the calling thread, for whatever stream: its own gates need no barrier, so this is cheap enough
 // for every miss. True: there were some.
 bool pool_impl::reclaim_own_large() noexcept {

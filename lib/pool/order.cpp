@@ -176,14 +176,15 @@ void order::poll(stream_state& s) noexcept {
   s.is_polling = false;
 }
 
-void order::look(stream_state& s, const stream_state* caller, bool will_record) noexcept {
-  core::epoch closed = 0;
+void order::look(stream_state& s, const stream_state* caller, core::epoch upto) noexcept {
+  core::epoch closed = 0, used;
   bool is_covered;
   {
     const std::lock_guard lock(s.mutex);
     // Nothing is of what is not known yet, and nobody waits for an event of it.
     if (std::max(s.used, s.covered) <= s.passed.load(std::memory_order_acquire)) return;
-    is_covered = s.used <= s.covered;
+    used = s.used;
+    is_covered = used <= s.covered;
     if (may_touch(s, caller)) closed = s.close();
   }
   if (closed) {
@@ -193,14 +194,14 @@ void order::look(stream_state& s, const stream_state* caller, bool will_record) 
     s.is_asked.store(true, std::memory_order_relaxed);
   }
   poll(s);
-  if (!will_record || !closed || is_covered) return;
-  core::epoch upto = 0;
-  (void)cover(s, closed, caller, &upto).has_value();
+  if (!upto || !closed || is_covered) return;
+  core::epoch covered = 0;
+  (void)cover(s, std::min(upto, used), caller, &covered).has_value();
 }
 
 void order::look(const core::ticket_set& points, const stream_state* caller, bool will_record) noexcept {
   for (core::ticket t : points)
-    if (!has_passed(t)) look(streams_.at(t.stream), caller, will_record);
+    if (!has_passed(t)) look(streams_.at(t.stream), caller, will_record ? t.epoch : 0);
 }
 
 // --- waiting --------------------------------------------------------------------------------------------------------

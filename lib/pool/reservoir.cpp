@@ -154,7 +154,7 @@ result<void> reservoir::trim_locked(std::size_t bytes_to_keep) noexcept {
 // --- recycling ------------------------------------------------------------------------------------------------------
 
 void reservoir::look_at_all(const stream_state* caller, bool will_record) noexcept {
-  for (stream_state* s : streams_.all()) order_.look(*s, caller, will_record);
+  for (stream_state* s : streams_.all()) order_.look(*s, caller, will_record ? core::epoch_any : 0);
 }
 
 // The kept block to give back: the smallest that is enough by itself, else the largest; nothing else needs so few

@@ -171,6 +171,7 @@ class reservoir {
   std::size_t missing_bytes(std::size_t bytes) const noexcept;
   std::size_t release_until_locked(std::size_t keep) noexcept;
   bool has_something_free() const noexcept;
+  void look_behind_free() noexcept;
   std::size_t release_oldest_kept() noexcept;
   std::size_t release_claimed(core::big_block*) noexcept;
   std::size_t release_region(stream_state&, core::heap::emptied) noexcept;

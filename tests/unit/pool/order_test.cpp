@@ -22,9 +22,6 @@ TEST_CASE("one stream alone: its memory comes back at once, and an event is made
     CHECK(s.pool.allocate(bytes, stream) == p);
     s.put(p, bytes, stream);
   }
-  // The pool grew for the big one, behind work that what the medium one left is waiting for.
-  const auto early = s.device->calls();
-  CHECK(early.record <= 1);
   std::mt19937 random(2);
   std::uniform_real_distribution<double> exponent(6, 24);
   for (int i = 0; i < 1000; ++i) {
@@ -32,7 +29,7 @@ TEST_CASE("one stream alone: its memory comes back at once, and an event is made
     s.put(s.get(bytes, stream), bytes, stream);
   }
   const auto calls = s.device->calls();
-  CHECK(calls.record == early.record);
+  CHECK(calls.record <= calls.grow);
   CHECK(calls.wait == 0);
   CHECK(calls.synchronize == 0);
   CHECK(s.pool.statistics().waits_inserted == 0);
