@@ -54,6 +54,19 @@ core::epoch order::waitable(const stream_state& s, const stream_state* caller) c
   return std::max(s.covered, s.passed.load(std::memory_order_acquire));
 }
 
+core::epoch order::waitable(core::stream_index index, const stream_state* caller) const noexcept {
+  const stream_state& s = streams_.at(index);
+  const std::lock_guard lock(s.mutex);
+  return waitable(s, caller);
+}
+
+bool order::can_wait(const core::ticket_set& points, const stream_state* caller) const noexcept {
+  return points.all([&](core::ticket t) {
+    if (caller && t.stream == caller->index) return true;
+    return t.epoch <= waitable(t.stream, caller);
+  });
+}
+
 // --- events ---------------------------------------------------------------------------------------------------------
 
 result<backend_event*> order::take_event() noexcept {
