@@ -65,8 +65,7 @@ big_block* reservoir::take_kept(std::size_t bytes, std::size_t alignment, const 
                                 bool* came_home) noexcept {
   const fit need = fit_of(bytes, alignment);
   const std::lock_guard lock(mutex_);
-  big_block* b = kept_.find(need.bytes, need.bytes_max,
-                            [&](const core::ticket_set& tickets) { return order_.is_ready(tickets, taker); });
+  big_block* b = kept_.find(need.bytes, need.bytes_max, order::readiness(order_, taker));
   if (!b) return nullptr;
   kept_.remove(b);
   const auto is_own = [&](core::ticket t) { return t.stream == taker.index; };
