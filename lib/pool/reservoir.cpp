@@ -83,8 +83,10 @@ result<void> reservoir::make_room(std::size_t bytes) noexcept {
   return error{.code = errc::out_of_memory, .bytes = bytes, .limit = limit > taken ? limit - taken : 0};
 }
 
-result<reservoir::native_range> reservoir::allocate_native(std::size_t bytes, const stream_state* caller) noexcept {
-  if (options_.order.recycle || would_pass_soft(missing_bytes(bytes))) recycle_for(bytes, caller);
+result<reservoir::native_range> reservoir::allocate_native(std::size_t usual, std::size_t least,
+                                                           const stream_state* caller) noexcept {
+  if (options_.order.recycle || would_pass_soft(missing_bytes(usual))) recycle_for(usual, caller);
+  const std::size_t bytes = missing_bytes(usual) == 0 ? usual : least;
   if (auto room = make_room(bytes); !room) return std::move(room).error();
   const std::size_t reserved = read().reserved;
   auto p = backend_.allocate(bytes, backend_.own_stream());

@@ -148,7 +148,8 @@ class reservoir {
     std::uintptr_t base;
     std::size_t bytes;
   };
-  result<native_range> allocate_native(std::size_t bytes, const stream_state* caller) noexcept;
+  // `usual` bytes, or `least` where those would grow the native pool.
+  result<native_range> allocate_native(std::size_t usual, std::size_t least, const stream_state* caller) noexcept;
   result<void> trim_locked(std::size_t bytes_to_keep) noexcept;
   result<void> make_room(std::size_t bytes) noexcept;
   void recycle_for(std::size_t bytes, const stream_state* caller) noexcept;
