@@ -152,6 +152,7 @@ class reservoir {
   result<native_range> allocate_native(std::size_t usual, std::size_t least, const stream_state* caller) noexcept;
   result<void> trim_locked(std::size_t bytes_to_keep) noexcept;
   result<void> make_room(std::size_t bytes) noexcept;
+  std::size_t region_bytes_for(const stream_state* caller) const noexcept;
   void recycle_for(std::size_t bytes, const stream_state* caller) noexcept;
   bool recycle_one_kept(std::size_t missing) noexcept;
   bool recycle_one_region() noexcept;

@@ -185,15 +185,28 @@ region* reservoir::new_region(std::uint32_t granules) {
   return r;
 }
 
+// Regions grow with the heap they are for, so that a stream with little to hold does not keep a large one.
+std::size_t reservoir::region_bytes_for(const stream_state* caller) const noexcept {
+  if (!caller) return options_.region_bytes;
+  std::size_t held;
+  {
+    const std::lock_guard lock(caller->mutex);
+    held = caller->heap.bytes_held();
+  }
+  const std::size_t share = base::round_up(held / 4, 2 * base::mib);
+  return std::min(std::max(share, options_.region_bytes_min), options_.region_bytes);
+}
+
 result<region*> reservoir::grow_region(std::size_t bytes, const stream_state* caller) noexcept {
+  const std::size_t usual = region_bytes_for(caller);
   const std::lock_guard growth(growth_);
   const std::size_t chunk = shadow_.chunk_bytes();
   // Native ones begin at 512 bytes, granules at their own size: room for what that may cost, where the region would
   // else hold one block less of the size it is made for.
   const std::size_t slack = core::granule_bytes;
-  const bool divides = options_.region_bytes % base::round_up(bytes, slack) == 0 && bytes > core::small_bytes_max;
+  const bool divides = usual % base::round_up(bytes, slack) == 0 && bytes > core::small_bytes_max;
   const std::size_t least = base::round_up(bytes + slack, chunk);
-  const std::size_t want = std::max(options_.region_bytes + (divides ? slack : 0), least);
+  const std::size_t want = std::max(usual + (divides ? slack : 0), base::round_up(bytes + slack, 2 * base::mib));
   auto native = allocate_native(want, want, caller);
   // Where there is no room for the usual size, the smallest that serves is better than none.
   if (!native && native.error().code == errc::out_of_memory && least < want)
