@@ -39,6 +39,27 @@ std::size_t shadow_map::free_chunks(std::size_t reserved) const noexcept {
   return chunks > touched_ ? chunks - touched_ : 0;
 }
 
+std::size_t shadow_map::smallest_hole(std::size_t bytes) const noexcept {
+  std::size_t smallest = 0;
+  const auto consider = [&](std::size_t hole) {
+    if (hole >= bytes && (smallest == 0 || hole < smallest)) smallest = hole;
+  };
+  std::uintptr_t before = 0;  // where the span before ends
+  for (const span& s : spans_) {
+    const std::uintptr_t first = base::round_up(before, chunk_bytes_);  // to here the chunk is touched
+    const std::uintptr_t last = base::round_down(s.begin, chunk_bytes_);
+    if (s.begin <= first) {
+      consider(s.begin - before);
+    } else {
+      consider(first - before);
+      consider(s.begin - last);
+    }
+    before = s.end;
+  }
+  consider(base::round_up(before, chunk_bytes_) - before);
+  return smallest;
+}
+
 std::size_t shadow_map::missing_chunks(std::size_t bytes, std::size_t reserved) const noexcept {
   const std::size_t needed = base::divide_up(bytes, chunk_bytes_);
   const std::size_t available = free_chunks(reserved);

@@ -86,7 +86,10 @@ result<void> reservoir::make_room(std::size_t bytes) noexcept {
 result<reservoir::native_range> reservoir::allocate_native(std::size_t usual, std::size_t least,
                                                            const stream_state* caller) noexcept {
   if (options_.order.recycle || would_pass_soft(missing_bytes(usual))) recycle_for(usual, caller);
-  const std::size_t bytes = missing_bytes(usual) == 0 ? usual : least;
+  return call_native(missing_bytes(usual) == 0 ? usual : least);
+}
+
+result<reservoir::native_range> reservoir::call_native(std::size_t bytes) noexcept {
   if (auto room = make_room(bytes); !room) return std::move(room).error();
   const std::size_t reserved = read().reserved;
   auto p = backend_.allocate(bytes, backend_.own_stream());

@@ -148,6 +148,8 @@ class reservoir {
     std::uintptr_t base;
     std::size_t bytes;
   };
+  result<native_range> call_native(std::size_t bytes) noexcept;
+  result<native_range> allocate_in_hole(std::size_t least, std::size_t usual) noexcept;
   // `usual` bytes, or `least` where those would grow the native pool.
   result<native_range> allocate_native(std::size_t usual, std::size_t least, const stream_state* caller) noexcept;
   result<void> trim_locked(std::size_t bytes_to_keep) noexcept;
