@@ -62,12 +62,16 @@ struct pool_options {
   // Told of each operation; null: one predicted branch a call. Shared by the pool for its life.
   std::shared_ptr<weir::observer> observer{};
 
-  // One native allocation that blocks up to 16 MiB are cut from; a power of two from 32 MiB to 1 GiB. 64 MiB, two
-  // chunks of the native pool, held the reference traces most evenly tight on the device (ARCHITECTURE.md,
+  // The largest native allocation that blocks up to 16 MiB are cut from; a power of two from 32 MiB to 1 GiB. 64 MiB,
+  // two chunks of the native pool, held the reference traces most evenly tight on the device (ARCHITECTURE.md,
   // "Placement").
   std::size_t region_bytes = std::size_t{64} << 20;
-  // Freed blocks above 16 MiB kept for reuse, as a share of the peak of live ones: 0.07 from the same comparison.
-  double big_cache_share = 0.07;
+  // The first that a stream gets; a power of two from 4 MiB. Further ones are a quarter of what the stream has, between
+  // the two sizes: a stream with few small blocks holds little.
+  std::size_t region_bytes_min = std::size_t{8} << 20;
+  // Freed blocks above 16 MiB kept for reuse, as a share of the peak of live ones, or of four times what the native
+  // pool has free, if that is more: 0.05 from the same comparison.
+  double big_cache_share = 0.05;
   // A kept block serves requests down to its size divided by 1 + this.
   double big_cache_fit = 0.125;
   // What one thread may hold for one stream.

@@ -39,6 +39,28 @@ std::size_t shadow_map::free_chunks(std::size_t reserved) const noexcept {
   return chunks > touched_ ? chunks - touched_ : 0;
 }
 
+std::size_t shadow_map::smallest_hole(std::size_t bytes) const noexcept {
+  std::size_t smallest = 0;
+  const auto consider = [&](std::size_t hole) {
+    if (hole >= bytes && (smallest == 0 || hole < smallest)) smallest = hole;
+  };
+  const auto chunk_end = [&](std::uintptr_t at) { return base::divide_up(at, chunk_bytes_) * chunk_bytes_; };
+  std::uintptr_t before = 0;  // where the span before ends
+  for (const span& s : spans_) {
+    const std::uintptr_t first = chunk_end(before);  // to here the chunk is touched
+    const std::uintptr_t last = s.begin / chunk_bytes_ * chunk_bytes_;
+    if (s.begin <= first) {
+      consider(s.begin - before);
+    } else {
+      consider(first - before);
+      consider(s.begin - last);
+    }
+    before = s.end;
+  }
+  consider(chunk_end(before) - before);
+  return smallest;
+}
+
 std::size_t shadow_map::missing_chunks(std::size_t bytes, std::size_t reserved) const noexcept {
   const std::size_t needed = base::divide_up(bytes, chunk_bytes_);
   const std::size_t available = free_chunks(reserved);

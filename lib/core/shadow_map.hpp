@@ -8,6 +8,8 @@
 // chunk needs a chunk less, but which hole the pool will choose cannot be foreseen: counted in, the reference traces
 // held up to 0.15 of peak live more, because the pool grew where it was not expected to. So it is not counted in.
 //
+// Only a small region may be made to measure for a hole: if it lands elsewhere, little was lost.
+//
 // All behind the reservoir's lock. Sorted by address; O(log n) to search and O(n) to change, for n native allocations:
 // hundreds, and only when the caches have missed. Answers are O(1).
 #pragma once
@@ -31,6 +33,8 @@ class shadow_map {
   std::size_t missing_chunks(std::size_t bytes, std::size_t reserved) const noexcept;
   // Chunks that no allocation touches.
   std::size_t free_chunks(std::size_t reserved) const noexcept;
+  // The smallest free part, of at least `bytes`, of a chunk that is touched; 0 where there is none. O(n).
+  std::size_t smallest_hole(std::size_t bytes) const noexcept;
   std::size_t touched_chunks() const noexcept { return touched_; }
   std::size_t chunk_bytes() const noexcept { return chunk_bytes_; }
   std::size_t count() const noexcept { return spans_.size(); }

@@ -11,7 +11,8 @@ namespace weir::detail {
 
 namespace {
 
-constexpr std::size_t region_bytes_min = 32 * base::mib;
+constexpr std::size_t first_region_bytes_least = 4 * base::mib;
+constexpr std::size_t region_bytes_least = 32 * base::mib;
 constexpr std::size_t region_bytes_max = 1024 * base::mib;
 
 bool is_share(double value) noexcept { return value >= 0 && value <= 1; }  // not a number is none
@@ -83,9 +84,14 @@ error bad_option(const char* key, const std::string& given, const std::string& a
 }
 
 result<void> check(const pool_options& o) {
-  if (!std::has_single_bit(o.region_bytes) || o.region_bytes < region_bytes_min || o.region_bytes > region_bytes_max)
+  if (!std::has_single_bit(o.region_bytes) || o.region_bytes < region_bytes_least || o.region_bytes > region_bytes_max)
     return bad_option("region_bytes", text_of_bytes(o.region_bytes), "a power of two from 32 MiB to 1 GiB",
                       o.region_bytes);
+  if (!std::has_single_bit(o.region_bytes_min) || o.region_bytes_min < first_region_bytes_least ||
+      o.region_bytes_min > o.region_bytes)
+    return bad_option("region_bytes_min", text_of_bytes(o.region_bytes_min),
+                      "a power of two from 4 MiB to region_bytes, " + text_of_bytes(o.region_bytes),
+                      o.region_bytes_min);
   if (auto good = check_share("big_cache_share", o.big_cache_share); !good) return good;
   if (auto good = check_share("big_cache_fit", o.big_cache_fit); !good) return good;
   if (auto good = check_share("slack", o.slack); !good) return good;

@@ -171,6 +171,7 @@ constexpr std::array options{
     order_option<&order_steps::recycle>("order.recycle"),
     order_option<&order_steps::other_streams_wait>("order.other_streams_wait"),
     bytes_option<&pool_options::region_bytes>("region_bytes"),
+    bytes_option<&pool_options::region_bytes_min>("region_bytes_min"),
     share_option<&pool_options::big_cache_share>("big_cache_share"),
     share_option<&pool_options::big_cache_fit>("big_cache_fit"),
     bytes_option<&pool_options::cache_bytes_max>("cache_bytes_max"),

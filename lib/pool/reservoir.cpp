@@ -14,6 +14,13 @@ using core::big_block;
 using core::extent;
 using core::region;
 
+namespace {
+
+// Where much is free, kept blocks may be so many times their share of it: then they are in nobody's way.
+constexpr double kept_of_free = 4;
+
+}  // namespace
+
 reservoir::reservoir(backend& b, const pool_options& options, stream_table& streams, order& o, std::uint64_t pool_id,
                      std::function<void(const stream_state*)> gather)
     : backend_(b),
@@ -90,6 +97,10 @@ result<reservoir::native_range> reservoir::allocate_native(std::size_t usual, st
     recycle_for(usual, caller, when);
   const std::size_t bytes = missing_bytes(usual) == 0 ? usual : least;
   if (when == urgency::spare && missing_bytes(bytes) != 0) return error{.code = errc::out_of_memory, .bytes = bytes};
+  return call_native(bytes);
+}
+
+result<reservoir::native_range> reservoir::call_native(std::size_t bytes) noexcept {
   if (auto room = make_room(bytes); !room) return std::move(room).error();
   const std::size_t reserved = read().reserved;
   auto p = backend_.allocate(bytes, backend_.own_stream());
@@ -228,25 +239,30 @@ void reservoir::recycle_for(std::size_t bytes, const stream_state* caller, urgen
 
 bool reservoir::is_keeping_too_much() const noexcept {
   const std::lock_guard lock(mutex_);
-  const double bound = options_.big_cache_share * static_cast<double>(numbers_.big_live_peak);
-  return static_cast<double>(kept_.bytes()) > bound;
+  // Free in the native pool, kept blocks counted in.
+  const std::size_t free = numbers_.reserved + kept_.bytes() - numbers_.held;
+  const auto share_of = std::max(static_cast<double>(numbers_.big_live_peak), kept_of_free * static_cast<double>(free));
+  return static_cast<double>(kept_.bytes()) > options_.big_cache_share * share_of;
 }
 
-// The bound on kept blocks: too many leave the native pool no contiguous memory, and every miss becomes a remap. The
-// oldest go first.
+// The bound on kept blocks: too many leave the native pool no contiguous memory, and every miss becomes a remap. What
+// is old and large goes first: it gives most room for the fewest misses to come.
 void reservoir::shrink_kept() noexcept {
   while (is_keeping_too_much()) {
-    big_block* oldest = nullptr;
+    big_block* victim = nullptr;
+    double most = 0;
     {
       const std::lock_guard lock(mutex_);
-      for (big_block* b : kept_.blocks())
-        if ((!oldest || b->sequence < oldest->sequence) &&
-            b->tickets.all([&](core::ticket t) { return order_.has_passed(t); }))
-          oldest = b;
-      if (!oldest) return;
-      claim(oldest);
+      for (big_block* b : kept_.blocks()) {
+        const double cost = static_cast<double>(sequence_ - b->sequence + 1) * static_cast<double>(b->bytes);
+        if (cost <= most || !b->tickets.all([&](core::ticket t) { return order_.has_passed(t); })) continue;
+        victim = b;
+        most = cost;
+      }
+      if (!victim) return;
+      claim(victim);
     }
-    if (!free_native(*oldest, oldest->tickets, nullptr)) return give_back_claim(oldest);
+    if (!free_native(*victim, victim->tickets, nullptr)) return give_back_claim(victim);
   }
 }
 

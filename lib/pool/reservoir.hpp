@@ -155,11 +155,14 @@ class reservoir {
     std::uintptr_t base;
     std::size_t bytes;
   };
+  result<native_range> call_native(std::size_t bytes) noexcept;
+  result<native_range> allocate_in_hole(std::size_t least, std::size_t usual) noexcept;
   // `usual` bytes, or `least` where those would grow the native pool.
   result<native_range> allocate_native(std::size_t usual, std::size_t least, const stream_state* caller,
                                        urgency) noexcept;
   result<void> trim_locked(std::size_t bytes_to_keep) noexcept;
   result<void> make_room(std::size_t bytes) noexcept;
+  std::size_t region_bytes_for(const stream_state* caller) const noexcept;
   void recycle_for(std::size_t bytes, const stream_state* caller, urgency) noexcept;
   bool has_slack_for(std::size_t bytes) const noexcept;
   bool recycle_one_kept(std::size_t missing) noexcept;

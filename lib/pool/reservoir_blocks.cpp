@@ -16,6 +16,9 @@ using core::region;
 
 namespace {
 
+constexpr std::size_t slab_bytes_max = 2 * base::mib;  // a new region must hold the largest slab
+constexpr std::size_t hole_bytes_min = 4 * base::mib;  // worth a region of its own
+
 constexpr std::size_t fit_max(std::size_t bytes, double slack) noexcept {
   return bytes + static_cast<std::size_t>(static_cast<double>(bytes) * slack);
 }
@@ -195,16 +198,45 @@ region* reservoir::new_region(std::uint32_t granules) {
   return r;
 }
 
+// Where a region of the usual size would grow the native pool, one that fits the free part of a touched chunk does not:
+// nobody else could use that.
+result<reservoir::native_range> reservoir::allocate_in_hole(std::size_t least, std::size_t usual) noexcept {
+  if (!options_.order.recycle || missing_bytes(usual) == 0) return error{.code = errc::out_of_memory};
+  std::size_t hole;
+  {
+    const std::lock_guard lock(mutex_);
+    hole = shadow_.smallest_hole(std::max(least, hole_bytes_min));
+  }
+  // Whole MiB, so that descriptors are of few sizes and find another region.
+  hole = std::min(base::round_down(hole, base::mib), usual);
+  if (hole < least) return error{.code = errc::out_of_memory};
+  return call_native(hole);
+}
+
+// Regions grow with the heap they are for, so that a stream with little to hold does not keep a large one.
+std::size_t reservoir::region_bytes_for(const stream_state* caller) const noexcept {
+  if (!caller) return options_.region_bytes;
+  std::size_t held;
+  {
+    const std::lock_guard lock(caller->mutex);
+    held = caller->heap.bytes_held();
+  }
+  const std::size_t share = base::round_up(held / 4, 2 * base::mib);
+  return std::min(std::max(share, options_.region_bytes_min), options_.region_bytes);
+}
+
 result<region*> reservoir::grow_region(std::size_t bytes, const stream_state* caller, urgency when) noexcept {
+  const std::size_t usual = region_bytes_for(caller);
   const std::lock_guard growth(growth_);
   const std::size_t chunk = shadow_.chunk_bytes();
   // Native ones begin at 512 bytes, granules at their own size: room for what that may cost, where the region would
   // else hold one block less of the size it is made for.
   const std::size_t slack = core::granule_bytes;
-  const bool divides = options_.region_bytes % base::round_up(bytes, slack) == 0 && bytes > core::small_bytes_max;
+  const bool divides = usual % base::round_up(bytes, slack) == 0 && bytes > core::small_bytes_max;
   const std::size_t least = base::round_up(bytes + slack, chunk);
-  const std::size_t want = std::max(options_.region_bytes + (divides ? slack : 0), least);
-  auto native = allocate_native(want, want, caller, when);
+  const std::size_t want = std::max(usual + (divides ? slack : 0), base::round_up(bytes + slack, 2 * base::mib));
+  auto native = allocate_in_hole(std::max(bytes, slab_bytes_max) + slack, want);
+  if (!native && native.error().code == errc::out_of_memory) native = allocate_native(want, want, caller, when);
   // Where there is no room for the usual size, the smallest that serves is better than none.
   if (!native && native.error().code == errc::out_of_memory && least < want)
     native = allocate_native(least, least, caller, when);

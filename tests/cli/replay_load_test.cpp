@@ -114,11 +114,11 @@ TEST_CASE("replay load: --pool reaches weir's pool, and the figures say it") {
     INFO(done.err);
     REQUIRE(done.exit_code == 0);
     const json whole = parse_json(done.out);
-    CHECK(whole["pool_options"].text() == (options.empty() ? "" : "region_bytes=256MiB"));
+    CHECK(whole["pool_options"].text() == (options.empty() ? "" : "region_bytes=256MiB,region_bytes_min=256MiB"));
     return whole["runs"].items()[0]["peak_reserved_bytes"].number();
   };
   CHECK(reserved_with("") < 256 << 20);
-  CHECK(reserved_with("--pool region_bytes=256M") >= 256 << 20);
+  CHECK(reserved_with("--pool region_bytes=256M,region_bytes_min=256M") >= 256 << 20);
 }
 
 TEST_CASE("replay load: a pace nobody knows and values that mean nothing are refused") {

@@ -43,6 +43,7 @@ plan::plan(std::uint64_t s) : seed(s) {
   if (r.chance(20)) options.trim.push_back(release_above(r.below(8) * 32 * mib));
   if (r.chance(20)) options.trim.push_back(defragment_above(static_cast<double>(r.below(100)) / 100));
   options.region_bytes = (32 * mib) << (r.chance(70) ? 0 : r.below(4));
+  options.region_bytes_min = (4 * mib) << r.below(4);
   options.big_cache_share = r.chance(50) ? 0.1 : static_cast<double>(r.below(101)) / 100;
   options.big_cache_fit = r.chance(50) ? 0.125 : static_cast<double>(r.below(101)) / 100;
   options.cache_bytes_max = r.chance(50) ? 16 * mib : r.chance(20) ? 0 : r.log_uniform(16 * mib);

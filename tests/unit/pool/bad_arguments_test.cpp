@@ -163,6 +163,8 @@ TEST_CASE("options: those that make no sense are refused, and say which") {
   };
   for (const std::size_t bytes : {std::size_t{0}, 16 * MiB, 33 * MiB, 48 * MiB, 2 * GiB})
     refuse({.region_bytes = bytes}, "region_bytes");
+  for (const std::size_t bytes : {std::size_t{0}, 2 * MiB, 12 * MiB, 128 * MiB})
+    refuse({.region_bytes_min = bytes}, "region_bytes_min");
   for (const double share : {-0.1, 1.1, nan}) refuse({.big_cache_share = share}, "big_cache_share");
   for (const double fit : {-0.1, 1.1, nan}) refuse({.big_cache_fit = fit}, "big_cache_fit");
   for (const double ratio : {-0.1, 1.1, nan}) refuse({.trim = {defragment_above(ratio)}}, "defragment_above");

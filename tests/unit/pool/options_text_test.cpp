@@ -29,7 +29,8 @@ TEST_CASE("text: every option that has one is read") {
   const auto o = must(parse_pool_options(
       "bytes_max=8GiB, soft_bytes_max=6 GiB,trim=watermark(2GiB,4GiB)+decay(500ms),background=10ms,trust_handles=1,"
       "guard_capture=yes,checked=on,bypass=true,order.other_streams_passed=0,order.recycle=no,"
-      "order.other_streams_wait=off,region_bytes=128MiB,big_cache_share=0.5,big_cache_fit=0.25,cache_bytes_max=64MiB,"
+      "order.other_streams_wait=off,region_bytes=128MiB,region_bytes_min=16MiB,big_cache_share=0.5,big_cache_fit=0.25,"
+      "cache_bytes_max=64MiB,"
       "slack=0.02,keeper=1,handle_types=9"));
   CHECK(o.bytes_max == 8 * GiB);
   CHECK(o.soft_bytes_max == 6 * GiB);
@@ -43,6 +44,7 @@ TEST_CASE("text: every option that has one is read") {
   CHECK_FALSE(o.order.recycle);
   CHECK_FALSE(o.order.other_streams_wait);
   CHECK(o.region_bytes == 128 * MiB);
+  CHECK(o.region_bytes_min == 16 * MiB);
   CHECK(o.big_cache_share == 0.5);
   CHECK(o.big_cache_fit == 0.25);
   CHECK(o.cache_bytes_max == 64 * MiB);
@@ -56,7 +58,8 @@ TEST_CASE("text: of options it is read back as the same options") {
       "bytes_max=8GiB,soft_bytes_max=6442450945,trim=retain+release_above(1GiB)+watermark(0,3KiB)+decay(1500us)+idle("
       "2min)"
       "+on_pressure(512MiB)+defragment_above(0.3),background=1s,trust_handles=1,guard_capture=1,checked=1,bypass=1,"
-      "order.other_streams_passed=0,order.recycle=0,order.other_streams_wait=0,region_bytes=1GiB,big_cache_share=0.1,"
+      "order.other_streams_passed=0,order.recycle=0,order.other_streams_wait=0,region_bytes=1GiB,region_bytes_min="
+      "64MiB,big_cache_share=0.1,"
       "big_cache_fit=0.3333333333333333,cache_bytes_max=1000000,slack=1e-05,keeper=1,handle_types=1";
   const auto o = must(parse_pool_options(text));
   CHECK(to_text(o) == text);
@@ -181,6 +184,7 @@ TEST_CASE("text: options that contradict each other are refused as pool::make re
   refuses("slack=1.01", {"slack", "1.01"});
   refuses("keeper=1", {"keeper", "background"});
   refuses("region_bytes=48MiB", {"region_bytes", "48MiB"});
+  refuses("region_bytes=32MiB,region_bytes_min=64MiB", {"region_bytes_min", "64MiB", "region_bytes, 32MiB"});
 }
 
 TEST_CASE("environment: WEIR_OPTIONS is read by one function, and an error says so") {

@@ -11,6 +11,7 @@ namespace {
 // One chunk a region unless the case says otherwise, so that what a case counts is small.
 pool_options small_regions(pool_options options) {
   if (options.region_bytes == pool_options{}.region_bytes) options.region_bytes = 32 * MiB;
+  if (options.region_bytes_min == pool_options{}.region_bytes_min) options.region_bytes_min = options.region_bytes;
   return options;
 }
 
