@@ -276,19 +276,45 @@ TEST_CASE("policies: on a hit none runs, whatever time has passed") {
   CHECK(s.device->calls().deallocate == before.deallocate);
 }
 
+// The device has no room for both blocks. So the first, on whose last use a stream still works, is given back natively
+// behind that work, and the second is cut from it: the reservoir's own stream has now to wait.
 TEST_CASE("policies: no run waits for the device, not where pressure made the reservoir's stream wait") {
-  scene s({.bytes_max = 4 * big, .trim = {release_above(0)}, .big_cache_share = 1});
+  pool_options options = keeping({release_above(0)});
+  options.order.other_streams_wait = false;
+  scene s(options, {.bytes_total = 3 * big});
   const weir::stream a = s.make_stream(), b = s.make_stream();
   void* p = s.get(2 * big, a);
   s.busy(a);
   s.put(p, 2 * big, a);
-  void* q = s.get(3 * big, b);  // only with what a still works on
-  const std::uint64_t before = s.device->now_ns();
+  void* q = s.get(3 * big / 2, b);
+  REQUIRE(s.pool.statistics().pressure_events == 1);
+  REQUIRE(s.device->now_ns() < long_ns / 2);
   must(s.pool.trim());
   must(s.pool.trim(0));
   tick(a);
-  CHECK(s.device->now_ns() < before + long_ns / 2);
-  s.put(q, 3 * big, b);
+  CHECK(s.device->now_ns() < long_ns / 2);
+  s.put(q, 3 * big / 2, b);
+}
+
+TEST_CASE("idle: a stream that only its own calls may touch is idle no sooner") {
+  scene s(keeping({idle(1s)}));
+  const raw_stream raw = s.device->create_stream();
+  const weir::stream other = s.make_stream();
+  const auto use_raw = [&] {
+    for (int i = 0; i < 2; ++i) s.pool.deallocate(s.pool.allocate(medium, raw), raw);  // the second tells of the first
+    s.device->synchronize();
+  };
+  use_raw();
+  tick(other);
+  s.device->advance(ns(600ms));
+  use_raw();
+  s.device->advance(ns(600ms));
+  tick(other);
+  CHECK(reserved(s) == 32 * MiB);
+  s.device->advance(ns(1s));
+  must(s.pool.retire(raw));
+  tick(other);
+  CHECK(reserved(s) == 0);
 }
 
 TEST_CASE("policies: together each still has its way") {
