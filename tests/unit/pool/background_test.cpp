@@ -181,6 +181,7 @@ TEST_CASE("background: it is gone before the pool's end begins") {
     pool p = pool::make(device->make_backend(), {.trim = {release_above(0)}, .background = 1ms, .observer = watch});
     const weir::stream stream = must(p.stream(device->create_stream()));
     (void)p.allocate(3000, stream);
+    CHECK(becomes([&] { return static_cast<int>(threads_called("weir")) == before + 1; }));
   }
   CHECK(watch->threads == before);
 }
