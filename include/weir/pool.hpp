@@ -58,7 +58,8 @@ class WEIR_EXPORT pool {
 
   // A block of at least `bytes`, aligned to `alignment` (a power of two, 256 at least). Zero bytes: null, which may be
   // freed. allocate throws out_of_memory (with a report), cuda_error or logic_error; try_allocate answers.
-  void* allocate(std::size_t bytes, const weir::stream&, std::size_t alignment = alignment_default);
+  void* allocate(std::size_t bytes, const weir::stream&);
+  void* allocate(std::size_t bytes, const weir::stream&, std::size_t alignment);
   void* allocate(std::size_t bytes, raw_stream, std::size_t alignment = alignment_default);
   result<void*> try_allocate(std::size_t bytes, const weir::stream&,
                              std::size_t alignment = alignment_default) noexcept;

@@ -71,7 +71,7 @@ struct pool_options {
   // A kept block serves requests down to its size divided by 1 + this.
   double big_cache_fit = 0.125;
   // What one thread may hold for one stream.
-  std::size_t cache_bytes_max = std::size_t{16} << 20;
+  std::size_t cache_bytes_max = std::size_t{128} << 20;
 
   // How much more than it needs the pool may reserve before it recycles, as a share of the peak of live bytes.
   double slack = 0;

@@ -43,6 +43,7 @@ struct costs {
   std::uint64_t direct_allocate_ns_per_mib = 67;
   std::uint64_t direct_deallocate_ns = 35'000;
   std::uint64_t direct_deallocate_ns_per_mib = 290;
+  std::uint64_t launch_ns = 0;  // of launch(); 4,636 where the host's own pace matters
 };
 
 struct options {
@@ -52,6 +53,9 @@ struct options {
   std::size_t granularity = 512;
   int ordinal = 0;
   sim::costs costs{};
+  // Unfinished launches that a stream takes before the next waits for the oldest, in virtual time; 0: any number. A
+  // CUDA device takes about a thousand.
+  std::size_t launches_max = 0;
 };
 
 // A range of device memory a kernel touches.

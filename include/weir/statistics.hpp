@@ -11,7 +11,7 @@ namespace weir {
 
 // Allocations by what answered them; each is counted once, where it was served.
 struct served_counts {
-  std::uint64_t cache = 0;         // no lock shared, no native call: "cached"
+  std::uint64_t cache = 0;         // the thread's own, no lock, no native call: "cached"
   std::uint64_t heap = 0;          // this stream's heap
   std::uint64_t big_cache = 0;     // a kept block above 16 MiB
   std::uint64_t other_passed = 0;  // memory of another stream whose work had completed
@@ -53,6 +53,7 @@ struct statistics {
   std::size_t reserved = 0;      // the native pool has from the driver
   std::size_t direct = 0;        // live outside the native pool
   std::size_t cached = 0;        // of free: in caches of threads
+  std::size_t cached_large = 0;  // of cached: above 1 MiB
   std::size_t pending = 0;       // of free: waits for a ticket
   std::size_t largest_free = 0;  // one free range
   // 1 - largest_free / free: 0 when all free memory is one range, or none is free.
@@ -71,6 +72,8 @@ struct statistics {
   native_counts native{};
   std::uint64_t waits_inserted = 0;   // a user's stream made to wait for another user's stream
   std::uint64_t waits_fresh = 0;      // a user's stream made to wait for the reservoir's
+  std::uint64_t splits = 0;           // free ranges of regions cut, because less was wanted
+  std::uint64_t merges = 0;           // and joined with a free neighbour
   std::uint64_t pressure_events = 0;  // how often the out-of-memory chain began
 
   std::vector<stream_statistics> streams{};

@@ -9,80 +9,209 @@ namespace weir::cache {
 
 namespace {
 
-// A magazine holds at most this many blocks, and this many bytes where that is fewer: enough that a batch of a hundred
-// small blocks goes through the heap's lock a few times only, and little enough that 80 classes cannot park much.
-constexpr std::size_t magazine_blocks_max = 64;
-constexpr std::size_t magazine_bytes_max = 4 * base::mib;
+// The first limit of a class that is in use: a few blocks, so that a program that frees one of each size parks little.
+constexpr std::uint32_t limit_first = 8;
+// Of the large blocks these stay when the others have to go: what a program that frees more than it takes back would
+// ask for next.
+constexpr unsigned large_kept = 4;
 
 }  // namespace
 
 unsigned block_cache::capacity(core::size_class index) const noexcept {
-  const std::size_t bytes = std::min(magazine_bytes_max, bytes_max_);
-  return static_cast<unsigned>(std::clamp<std::size_t>(bytes / core::class_bytes(index), 1, magazine_blocks_max));
+  return static_cast<unsigned>(std::min<std::size_t>(bytes_max_ / core::class_bytes(index), magazine_blocks_max));
 }
 
-unsigned block_cache::refill_count(core::size_class index) const noexcept {
-  const std::lock_guard lock(mutex_);
-  const std::size_t room = (bytes_max_ - std::min(bytes_, bytes_max_)) / core::class_bytes(index);
-  return static_cast<unsigned>(std::min<std::size_t>((capacity(index) + 1) / 2, 1 + room));
+// The next limit of a class, as the budget allows; `more_than` where it cannot grow.
+std::uint32_t block_cache::limit_after(core::size_class index, std::uint32_t more_than) const noexcept {
+  const std::size_t budget = bytes_max_ - std::min(bytes_limits_, bytes_max_);
+  const std::size_t room = more_than + budget / core::class_bytes(index);
+  const std::size_t wish = std::min<std::size_t>(std::max(limit_first, 2 * more_than), capacity(index));
+  return static_cast<std::uint32_t>(std::max<std::size_t>(std::min(wish, room), more_than));
 }
 
-unsigned block_cache::give(core::size_class index, core::block b, core::block* overflow) {
-  static_assert(overflow_max == (magazine_blocks_max + 1 + 1) / 2);
-  const std::lock_guard lock(mutex_);
-  std::vector<core::block>& m = magazines_[index];
-  if (m.capacity() == 0) m.reserve(capacity(index) + 1);
+// With `room` for `limit` blocks, which the old slots are exchanged for. Inside.
+bool block_cache::grow(core::size_class index, std::unique_ptr<core::block[]>& room, std::uint32_t limit) noexcept {
+  magazine& m = magazines_[index];
+  if (!room || limit <= m.limit) return false;
+  std::copy_n(m.slots, m.count, room.get());
+  bytes_limits_ += (limit - m.limit) * core::class_bytes(index);
+  m.slots = room.get();
+  m.limit = limit;
+  records_[index].slots.swap(room);
+  records_[index].grown = m.taken;
+  return true;
+}
+
+void block_cache::remove_oldest(core::size_class index, unsigned n, spill& out) noexcept {
+  magazine& m = magazines_[index];
+  out.add(m.slots, n);
+  std::copy(m.slots + n, m.slots + m.count, m.slots);
+  m.count -= n;
+  records_[index].removed += n;
+}
+
+// Takes the magazine of the first class that nobody took from since the last look. False: all are in use.
+bool block_cache::rob_idle(core::size_class but, spill& out) noexcept {
+  bool robbed = false;
+  for (unsigned index = 0; index < core::class_count; ++index) {
+    magazine& m = magazines_[index];
+    if (index == but || m.limit == 0) continue;
+    const bool is_idle = m.taken == records_[index].seen;
+    records_[index].seen = m.taken;
+    if (!is_idle || robbed) continue;
+    remove_oldest(static_cast<core::size_class>(index), m.count, out);
+    bytes_limits_ -= m.limit * core::class_bytes(index);
+    m.limit = 0;
+    robbed = true;
+  }
+  return robbed;
+}
+
+void* block_cache::take_slow(core::size_class index, core::life state) noexcept {
+  const inside here(gate_);
+  void* block = nullptr;
+  return here && pop(index, state, block) ? block : nullptr;
+}
+
+void* block_cache::take_large_slow(std::size_t bytes, std::size_t bytes_max, std::size_t asked) noexcept {
+  const inside here(gate_);
+  return here ? pop_large(bytes, bytes_max, asked) : nullptr;
+}
+
+void* block_cache::hand_out(unsigned at, std::size_t asked) noexcept {
+  const large_block b = large_[at];
+  std::copy(large_.begin() + at + 1, large_.begin() + large_count_, large_.begin() + at);
+  --large_count_;
+  if (b.medium) {
+    ++medium_taken_;
+    b.medium->states[0].store(core::life_live, std::memory_order_relaxed);
+  } else {
+    ++big_taken_;
+    b.big->asked = asked;
+    b.big->home = stream_;
+    b.big->state.store(core::life_live, std::memory_order_relaxed);
+  }
+  return b.pointer;
+}
+
+bool block_cache::give_slow(core::size_class index, core::block b, spill& out) {
+  std::uint32_t limit;
+  {
+    const inside here(gate_);
+    if (!here) return false;
+    if (push(index, b)) return true;
+    const magazine& m = magazines_[index];
+    // It ran over, but what it has was hardly taken from: more room would only park more.
+    const bool is_in_use = m.limit == 0 || m.taken - records_[index].grown >= m.limit;
+    limit = is_in_use ? limit_after(index, m.limit) : m.limit;
+    if (is_in_use && limit == 0 && rob_idle(index, out)) limit = limit_after(index, 0);
+  }
+  std::unique_ptr<core::block[]> room;  // from the host, and so outside; what it is exchanged for goes outside too
+  if (limit > magazines_[index].limit) room = std::make_unique<core::block[]>(limit);
+  const inside here(gate_);
+  if (!here) return false;
+  grow(index, room, limit);
+  if (push(index, b)) return true;
+  const unsigned count = magazines_[index].count;
+  remove_oldest(index, (count + 1) / 2, out);
+  if (push(index, b)) return true;
   b.state->store(core::life_cached, std::memory_order_relaxed);
-  ++counters_.deallocations[index];
-  m.push_back(b);
-  bytes_ += core::class_bytes(index);
-  if (m.size() <= capacity(index) && bytes_ <= bytes_max_) return 0;
-  const std::size_t out = (m.size() + 1) / 2;
-  const auto end = m.begin() + static_cast<std::ptrdiff_t>(out);
-  std::copy(m.begin(), end, overflow);
-  m.erase(m.begin(), end);
-  bytes_ -= out * core::class_bytes(index);
-  return static_cast<unsigned>(out);
+  ++records_[index].removed;
+  out.add(&b, 1);
+  return true;
 }
 
-void block_cache::refill(core::size_class index, const core::block* blocks, unsigned count) {
-  const std::lock_guard lock(mutex_);
-  std::vector<core::block>& m = magazines_[index];
-  if (m.capacity() == 0) m.reserve(capacity(index) + 1);
+bool block_cache::give_large_slow(const large_block& b, large_spill& out) noexcept {
+  const inside here(gate_);
+  if (!here) return false;
+  if (push_large(b)) return true;
+  out.count = large_count_ - large_kept;
+  std::copy_n(large_.begin(), out.count, out.blocks.begin());
+  std::copy(large_.begin() + out.count, large_.begin() + large_count_, large_.begin());
+  large_count_ -= out.count;
+  push_large(b);
+  return true;
+}
+
+unsigned block_cache::begin_refill(core::size_class index, spill& out) {
+  std::uint32_t limit;
+  {
+    const inside here(gate_);
+    if (!here) return 1;
+    limit = limit_after(index, magazines_[index].limit);
+    if (limit == 0 && rob_idle(index, out)) limit = limit_after(index, 0);
+  }
+  std::unique_ptr<core::block[]> room;
+  if (limit > magazines_[index].limit) room = std::make_unique<core::block[]>(limit);
+  const inside here(gate_);
+  if (!here) return 1;
+  grow(index, room, limit);
+  const magazine& m = magazines_[index];
+  return 1 + std::min((m.limit + 1) / 2, m.limit - std::min(m.limit, m.count));
+}
+
+bool block_cache::end_refill(core::size_class index, const core::block* blocks, unsigned count, spill& out) noexcept {
+  const inside here(gate_);
+  if (!here) return false;
+  ++records_[index].served;
   for (unsigned i = 0; i < count; ++i) {
+    records_[index].brought += 1;
+    if (push(index, blocks[i])) continue;
     blocks[i].state->store(core::life_cached, std::memory_order_relaxed);
-    m.push_back(blocks[i]);
+    ++records_[index].removed;
+    out.add(&blocks[i], 1);
   }
-  bytes_ += count * core::class_bytes(index);
+  return true;
 }
 
-void block_cache::count_allocation(core::size_class index) noexcept {
-  const std::lock_guard lock(mutex_);
-  ++counters_.allocations[index];
-}
-
-void block_cache::empty(std::vector<core::block>& out) {
-  const std::lock_guard lock(mutex_);
+void block_cache::empty(std::vector<core::block>& small, std::vector<large_block>& large) {
   for (unsigned index = 0; index < core::class_count; ++index) {
-    out.insert(out.end(), magazines_[index].begin(), magazines_[index].end());
-    magazines_[index].clear();
+    magazine& m = magazines_[index];
+    small.insert(small.end(), m.slots, m.slots + m.count);
+    records_[index].removed += m.count;
+    m.count = 0;
   }
-  bytes_ = 0;
+  empty_large(large);
 }
 
-std::size_t block_cache::bytes() const noexcept {
-  const std::lock_guard lock(mutex_);
-  return bytes_;
+void block_cache::empty_large(std::vector<large_block>& large) {
+  large.insert(large.end(), large_.begin(), large_.begin() + large_count_);
+  large_count_ = 0;
 }
 
-void block_cache::sum(block_counters& total, std::array<std::uint64_t, core::class_count>& held) const {
-  const std::lock_guard lock(mutex_);
+bool block_cache::is_empty() const noexcept {
+  return large_count_ == 0 &&
+         std::all_of(magazines_.begin(), magazines_.end(), [](const magazine& m) { return m.count == 0; });
+}
+
+std::uint64_t block_cache::activity() const noexcept {
+  std::uint64_t activity = medium_taken_ + medium_given_ + big_taken_ + big_given_;
   for (unsigned index = 0; index < core::class_count; ++index) {
-    total.allocations[index] += counters_.allocations[index];
-    total.deallocations[index] += counters_.deallocations[index];
-    held[index] += magazines_[index].size();
+    const magazine& m = magazines_[index];
+    const record& r = records_[index];
+    activity += 2 * (m.taken + r.served) + m.count + r.removed - r.brought;  // allocations and frees
   }
-  total.hits += counters_.hits;
+  return activity;
+}
+
+void block_cache::sum(block_counters& total, cached_blocks& held) const noexcept {
+  for (unsigned index = 0; index < core::class_count; ++index) {
+    const magazine& m = magazines_[index];
+    const record& r = records_[index];
+    total.allocations[index] += m.taken + r.served;
+    total.deallocations[index] += m.count + m.taken + r.removed - r.brought;
+    total.hits += m.taken;
+    held.small[index] += m.count;
+  }
+  total.hits += medium_taken_ + big_taken_;
+  total.medium_taken += medium_taken_;
+  total.medium_given += medium_given_;
+  total.big_taken += big_taken_;
+  total.big_given += big_given_;
+  for (unsigned i = 0; i < large_count_; ++i) {
+    (large_[i].medium ? held.medium_bytes : held.big_bytes) += large_[i].bytes;
+    ++(large_[i].medium ? held.medium_count : held.big_count);
+  }
 }
 
 }  // namespace weir::cache

@@ -9,6 +9,9 @@
 //
 // find() takes no lock and two loads. set() and clear() are the owner's, who alone holds the addresses; the leaves are
 // made once and never go away.
+//
+// A page whose last byte is a region's also leads straight to the region's table, for find_range(): what every free of
+// a small block asks. Tables have room for all of a page's addresses, so there is nothing to compare on the way.
 #pragma once
 
 #include <atomic>
@@ -33,15 +36,32 @@ class page_map {
     const leaf* l = root_[page >> leaf_bits].load(std::memory_order_acquire);
     if (!l) [[unlikely]]
       return nullptr;
-    const entry& e = l->entries[page & (leaf_count - 1)];
-    const std::uint64_t with_last = e.with_last.load(std::memory_order_relaxed);
+    const std::uint64_t with_last = l->with_last[page & (leaf_count - 1)].load(std::memory_order_relaxed);
     if (with_last && (address & (page_bytes - 1)) / begin_unit >= with_last >> begin_shift) [[likely]]
       return reinterpret_cast<core::extent*>(with_last & ((std::uint64_t{1} << begin_shift) - 1));
-    return e.with_first.load(std::memory_order_relaxed);
+    return l->with_first[page & (leaf_count - 1)].load(std::memory_order_relaxed);
   }
 
-  // Precondition: e.bytes >= page_bytes. False: the host has no memory for a leaf, or an address is out of range.
-  static bool set(core::extent& e) noexcept;
+  // The range that is entered for the granule of `address`, or null. May be null where find() leads to one, in a
+  // region's last page; may be of another granule, or of none any more, where `address` is no live block.
+  static core::range* find_range(std::uintptr_t address) noexcept {
+    const std::uintptr_t page = address >> page_bits;
+    if (page >> (leaf_bits + root_bits)) [[unlikely]]
+      return nullptr;
+    const leaf* l = root_[page >> leaf_bits].load(std::memory_order_acquire);
+    if (!l) [[unlikely]]
+      return nullptr;
+    const std::uintptr_t table = l->table[page & (leaf_count - 1)].load(std::memory_order_relaxed);
+    if (!table) [[unlikely]]
+      return nullptr;
+    using place = std::atomic<core::range*>;
+    return reinterpret_cast<place*>(table + address / core::granule_bytes * sizeof(place))
+        ->load(std::memory_order_relaxed);
+  }
+
+  // Precondition: e.bytes >= page_bytes. `table_of_zero`: of a region. False: the host has no memory for a leaf, or an
+  // address is out of range.
+  static bool set(core::extent& e, std::uintptr_t table_of_zero = 0) noexcept;
   static void clear(const core::extent& e) noexcept;
 
  private:
@@ -53,15 +73,14 @@ class page_map {
   static constexpr unsigned begin_shift = 48;
   static constexpr std::size_t begin_unit = 256;
   static_assert(page_bytes / begin_unit <= std::size_t{1} << (64 - begin_shift));
-  struct entry {
-    std::atomic<std::uint64_t> with_last;   // has the page's last byte
-    std::atomic<core::extent*> with_first;  // has its first byte, and not its last
-  };
   static std::uint64_t tagged(const core::extent&, std::uintptr_t page) noexcept;
+  // By page: the extent that has its last byte; where that is a region, its region::table_of_zero; the extent that has
+  // the page's first byte, and not its last.
   struct leaf {
-    entry entries[leaf_count];
+    std::atomic<std::uintptr_t> table[leaf_count];
+    std::atomic<std::uint64_t> with_last[leaf_count];
+    std::atomic<core::extent*> with_first[leaf_count];
   };
-  static entry* entry_of(std::uintptr_t page) noexcept;
   static leaf* leaf_of(std::uintptr_t page) noexcept;
 
   static std::atomic<leaf*> root_[std::size_t{1} << root_bits];

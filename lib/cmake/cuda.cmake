@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# Sets WEIR_HAS_CUDA: the CUDA backend is built. And WEIR_HAS_NVCC: .cu files can be, for test kernels and examples; the
-# library itself has none.
+# Sets WEIR_HAS_CUDA: the CUDA backend is built. And WEIR_HAS_NVCC: .cu files can be, for kernels of tests, tools and
+# examples; the library itself has none.
 string(TOUPPER "${WEIR_CUDA}" WEIR_CUDA)
 if(NOT WEIR_CUDA MATCHES "^(AUTO|ON|OFF)$")
   message(FATAL_ERROR "WEIR_CUDA is ${WEIR_CUDA}; it must be AUTO, ON or OFF")
@@ -19,7 +19,7 @@ if(NOT WEIR_CUDA STREQUAL "OFF")
   endif()
 endif()
 
-if(WEIR_HAS_CUDA AND (WEIR_BUILD_TESTS OR WEIR_BUILD_EXAMPLES) AND NOT WEIR_SANITIZE)
+if(WEIR_HAS_CUDA AND (WEIR_BUILD_TESTS OR WEIR_BUILD_EXAMPLES OR WEIR_BUILD_TOOLS) AND NOT WEIR_SANITIZE)
   if(NOT CMAKE_CUDA_COMPILER AND CUDAToolkit_NVCC_EXECUTABLE)
     set(CMAKE_CUDA_COMPILER ${CUDAToolkit_NVCC_EXECUTABLE})
   endif()

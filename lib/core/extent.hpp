@@ -28,6 +28,7 @@ namespace weir::core {
 
 inline constexpr std::size_t granule_bytes = 16 * base::kib;
 inline constexpr unsigned slab_blocks_max = 64;  // one word of bits
+inline constexpr unsigned block_inverse_shift = 31;
 
 // Where a block is: a word of flags, so that a free learns in one read whether anything about the block is unusual.
 using life = std::uint8_t;
@@ -43,19 +44,26 @@ struct region;
 
 enum class range_kind : std::uint8_t { free, pending, medium, slab };
 
-// A run of granules in one region.
-struct range {
+// A run of granules in one region. Its first line is what every free reads.
+struct alignas(64) range {
+  // While it is a slab: whose pool's, by id, and where its blocks are. 0 while it is anything else.
+  std::atomic<std::uint64_t> slab_of{0};
+  std::uintptr_t blocks_begin = 0;
+  std::uint32_t block_bytes = 0;    // of one
+  std::uint32_t block_inverse = 0;  // 2^31 over the units of one, rounded up: position_in
+  size_class index = 0;             // of a slab
+  std::uint8_t block_count = 0;     // of a slab
+  std::atomic<range_kind> kind{range_kind::free};
   region* home = nullptr;
   std::uint32_t first = 0;
   std::uint32_t count = 0;
-  std::atomic<range_kind> kind{range_kind::free};
-  size_class index = 0;          // of a slab
-  std::uint8_t block_count = 0;  // of a slab
+
+  std::atomic<life> states[slab_blocks_max]{};  // of a slab's blocks; [0] of a medium block
+
   epoch last = 0;  // of the home stream: its free parts may be taken by it at any time, by others after this
   std::uint64_t free_bits = 0;  // of a slab: blocks in the heap
   range* prev = nullptr;        // in a bin, or in the list of slabs with free blocks
   range* next = nullptr;
-  std::atomic<life> states[slab_blocks_max]{};  // of a slab's blocks; [0] of a medium block
 };
 
 enum class extent_kind : std::uint8_t { region, big };
@@ -78,12 +86,27 @@ struct region : extent {
   std::uint32_t granules_free = 0;  // in free ranges: equal to granules when it is one
   region* prev = nullptr;           // among the heap's regions
   region* next = nullptr;
-  std::unique_ptr<std::atomic<range*>[]> table;
-
   std::uintptr_t begin = 0;  // of the first granule: base, rounded up to one
+
+  // One place a granule, and some more on either side for addresses that share a page of the page map with a granule
+  // and are of none: null there. `pages_bytes`: how far before `begin` such an address can be.
+  void make_table(std::uint32_t granule_count, std::size_t page_bytes) {
+    granules = granule_count;
+    const std::size_t before = page_bytes / granule_bytes;
+    places_ = std::make_unique<std::atomic<range*>[]>(before + granules + 1);
+    table = places_.get() + before;
+  }
+  // Where the place of address 0 would be: what `table` leads to for an address a is at a / granule_bytes from it.
+  std::uintptr_t table_of_zero() const noexcept {
+    return base::address(table) - begin / granule_bytes * sizeof(std::atomic<range*>);
+  }
+  std::atomic<range*>* table = nullptr;
 
   std::uintptr_t at(std::uint32_t granule) const noexcept { return begin + std::size_t{granule} * granule_bytes; }
   bool is_empty() const noexcept { return granules_free == granules; }
+
+ private:
+  std::unique_ptr<std::atomic<range*>[]> places_;
 };
 
 struct big_block : extent {
@@ -91,6 +114,7 @@ struct big_block : extent {
 
   std::uintptr_t begin = 0;  // what the user has: base, or above it where more alignment was asked for
   std::size_t asked = 0;     // bytes the user asked for; a kept block may have any amount more
+  stream_index home = 0;     // the stream it was last allocated on
   std::atomic<life> state{life_free};
   ticket_set tickets;  // of a free one
 };
@@ -101,11 +125,18 @@ struct slab_position {
   bool inside = false;
 };
 
+// No division: `block_inverse` makes the quotient exact for all offsets in a slab (slab_inverse_is_exact). May answer
+// with a block that the slab does not have, but never with one whose state cannot be read: that is free.
+inline slab_position nearly_position_in(const range& slab, std::uintptr_t address) noexcept {
+  const std::uintptr_t offset = address - slab.blocks_begin;
+  const std::uint64_t block = (offset / unit_bytes * slab.block_inverse) >> block_inverse_shift;
+  const std::uint64_t place = block % slab_blocks_max;
+  return {static_cast<unsigned>(place), place * slab.block_bytes == offset};
+}
+
 inline slab_position position_in(const range& slab, std::uintptr_t address) noexcept {
-  const std::size_t offset = address - slab.home->at(slab.first);
-  const std::size_t bytes = class_bytes(slab.index);
-  const std::size_t block = offset / bytes;
-  return {static_cast<unsigned>(block), block * bytes == offset && block < slab.block_count};
+  const slab_position p = nearly_position_in(slab, address);
+  return {p.block, p.inside && p.block < slab.block_count};
 }
 
 }  // namespace weir::core

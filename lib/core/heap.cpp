@@ -26,6 +26,25 @@ constexpr unsigned slab_blocks(size_class index, std::uint32_t granules) noexcep
   return static_cast<unsigned>(std::min<std::size_t>(granules * granule_bytes / class_bytes(index), slab_blocks_max));
 }
 
+// What position_in multiplies with to divide by a block's units.
+constexpr std::uint32_t inverse_of(std::size_t bytes) noexcept {
+  return static_cast<std::uint32_t>(base::divide_up(std::size_t{1} << block_inverse_shift, bytes / unit_bytes));
+}
+
+consteval bool slab_inverse_is_exact() {
+  for (unsigned index = 0; index < class_count; ++index) {
+    const std::uint64_t units = class_bytes(index) / unit_bytes;
+    const auto of = static_cast<size_class>(index);
+    const std::uint64_t blocks = slab_blocks(of, slab_granules(of));
+    // At the two ends of each block: in between it cannot be wrong.
+    for (std::uint64_t n = 0; n < blocks; ++n)
+      for (const std::uint64_t at : {n * units, n * units + units - 1})
+        if ((at * inverse_of(units * unit_bytes)) >> block_inverse_shift != n) return false;
+  }
+  return true;
+}
+static_assert(slab_inverse_is_exact());
+
 // Cuts `r` after its first `count` granules and answers the rest, as old as r. Neither is in a list or in the table.
 range* cut(range* r, std::uint32_t count, range_store& store) noexcept {
   range* rest = store.take();
@@ -130,8 +149,12 @@ range* heap::new_slab(size_class index, epoch last_max, bool tight) noexcept {
   r->index = index;
   r->block_count = static_cast<std::uint8_t>(slab_blocks(index, granules));
   r->free_bits = bits_of(r->block_count);
+  r->blocks_begin = r->home->at(r->first);
+  r->block_bytes = static_cast<std::uint32_t>(class_bytes(index));
+  r->block_inverse = inverse_of(class_bytes(index));
   for (auto& state : r->states) state.store(life_free, std::memory_order_relaxed);
   r->kind.store(range_kind::slab, std::memory_order_relaxed);
+  r->slab_of.store(pool_, std::memory_order_relaxed);
   for (std::uint32_t g = r->first; g < r->first + r->count; ++g) r->home->table[g].store(r, std::memory_order_relaxed);
   slabs_[index].push_front(r);
   free_ += r->block_count * class_bytes(index);
@@ -141,6 +164,7 @@ range* heap::new_slab(size_class index, epoch last_max, bool tight) noexcept {
 void heap::dissolve(range* slab) noexcept {
   slabs_[slab->index].remove(slab);
   free_ -= slab->block_count * class_bytes(slab->index);
+  slab->slab_of.store(0, std::memory_order_relaxed);
   give_range(slab, slab->last);
 }
 

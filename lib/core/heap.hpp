@@ -35,7 +35,8 @@ struct block {
 
 class heap {
  public:
-  heap(stream_index owner, range_store& store) : owner_(owner), store_(store) {}
+  // `pool`: the id that its slabs carry.
+  heap(stream_index owner, range_store& store, std::uint64_t pool = 1) : owner_(owner), pool_(pool), store_(store) {}
   heap(const heap&) = delete;
   heap& operator=(const heap&) = delete;
 
@@ -105,6 +106,7 @@ class heap {
   void settle_one(const pending&, epoch last) noexcept;
 
   stream_index owner_;
+  std::uint64_t pool_;
   range_store& store_;
   free_ranges ranges_;
   std::array<base::list<range>, class_count> slabs_{};  // with at least one free block

@@ -53,21 +53,41 @@ result<void*> pool_impl::allocate_unobserved(std::size_t bytes, stream_state& s,
   if (padded <= core::small_bytes_max && alignment <= core::granule_bytes) {
     const size_class index = core::class_of(padded);
     if (cache::block_cache* cache = cache_for(s))
-      if (void* p = cache->take(index, state)) return p;
+      if (void* p = cache->take_slow(index, state)) return p;
     return allocate_from_heap(
         {.is_small = true, .index = index, .bytes = padded, .alignment = alignment, .state = state}, s);
   }
+  if (!is_aligned)
+    if (cache::block_cache* cache = cache_for(s)) {
+      const reservoir::fit need = large_fit(bytes);
+      if (void* p = cache->take_large_slow(need.bytes, need.bytes_max, bytes)) return p;
+    }
   if (bytes <= core::medium_bytes_max && alignment <= core::medium_bytes_max)
     return allocate_from_heap({.is_small = false, .bytes = bytes, .alignment = alignment, .state = state}, s);
   return allocate_big(bytes, alignment, state, s);
 }
 
+// A medium block has the granules it needs and no more, so that the size of its free says as much as ever.
+reservoir::fit pool_impl::large_fit(std::size_t bytes) const noexcept {
+  if (bytes > core::medium_bytes_max) return reservoir_.fit_of(bytes, pool::alignment_default);
+  const std::size_t rounded = base::round_up(bytes, core::granule_bytes);
+  return {rounded, rounded};
+}
+
+void* pool_impl::take_large_hit(cache::block_cache& cache, std::size_t bytes) const noexcept {
+  if (bytes - 1 >= bytes_askable_max) return nullptr;
+  const reservoir::fit need = large_fit(bytes);
+  return cache.take_large(need.bytes, need.bytes_max, bytes);
+}
+
 cache::block_cache* pool_impl::cache_for(stream_state& s) noexcept {
-  if (cache::block_cache* mine = cache::thread_table::find(s.serial)) return mine;
+  if (cache::block_cache* mine = cache::thread_table::find(&s, s.serial)) return mine;
   if (!is_mine()) return nullptr;
-  auto fresh = std::make_shared<cache::block_cache>(options_.cache_bytes_max);
+  auto fresh = std::make_shared<cache::block_cache>(options_.cache_bytes_max, s.index, this, is_watched());
   cache::block_cache* p = fresh.get();
-  if (!cache::thread_table::add(s.serial, fresh, s.home)) return nullptr;
+  retain(&s);
+  const std::shared_ptr<const void> alive(&s, [](stream_state* state) { release(state); });
+  if (!cache::thread_table::add(&s, alive, fresh, s.home)) return nullptr;
   const std::lock_guard lock(s.mutex);
   s.caches.push_back(std::move(fresh));
   return p;
@@ -96,14 +116,27 @@ result<void*> pool_impl::allocate_from_heap(const heap_request& r, stream_state&
 
 // The order of DESIGN between a miss in the own heap and pressure.
 result<void*> pool_impl::heap_miss(const heap_request& r, stream_state& s) noexcept {
+  if (reclaim_own_large())
+    if (void* p = take(r, s, core::epoch_any, s)) {
+      count(served_heap_);
+      return p;
+    }
   if (settle(s, &s))
     if (void* p = take(r, s, core::epoch_any, s)) {
       count(served_heap_);
+      if (!r.is_small) grow_for_hand_over(r.bytes, s);
       return p;
     }
   if (options_.order.other_streams_passed) {
     auto p = from_others(r, s, false);
     if (!p || *p) return p;
+  }
+  if (options_.order.other_streams_wait && has_surplus(r, s)) {
+    if (auto waited = settle_waiting(s); !waited) return std::move(waited).error();
+    if (void* p = take(r, s, core::epoch_any, s)) {
+      count(served_waited_);
+      return p;
+    }
   }
   auto fresh = grow(r, s);
   if (fresh || fresh.error().code != errc::out_of_memory) return fresh;
@@ -121,6 +154,45 @@ result<void*> pool_impl::heap_miss(const heap_request& r, stream_state& s) noexc
   return fresh;
 }
 
+namespace {
+
+// What a stream that hands its blocks over may have on the way home before it waits for them: so many, and at least so
+// many bytes. Enough that a look at the other stream, or a wait, serves several allocations; and bounded.
+constexpr std::size_t surplus_blocks = 8;
+constexpr std::size_t surplus_bytes_min = 64 * base::mib;
+// And what it may have got ahead of need, so that there are several to go round.
+constexpr std::size_t ahead_bytes_max = 512 * base::mib;
+constexpr unsigned hand_overs_seen_min = 4;
+
+}  // namespace
+
+// So much of what this stream allocated and others freed is pending that it is better waited for than added to.
+bool pool_impl::has_surplus(const heap_request& r, const stream_state& s) const noexcept {
+  const std::lock_guard lock(s.mutex);
+  return s.heap.bytes_pending() >= std::max(surplus_bytes_min, surplus_blocks * r.bytes);
+}
+
+// A block that was handed over came home just in time, at the price of a look at the stream that had it. Where that
+// happens again and again with blocks of a size, a few more of them make one look do for several.
+void pool_impl::grow_for_hand_over(std::size_t bytes, stream_state& s) noexcept {
+  const bool is_big = bytes > core::medium_bytes_max;
+  const std::size_t more = is_big ? reservoir_.fit_of(bytes, pool::alignment_default).bytes : options_.region_bytes;
+  {
+    const std::lock_guard lock(s.mutex);
+    stream_state::handing_over& h = s.hand_over;
+    if (h.bytes != bytes) h = {.bytes = bytes};
+    if (++h.misses < hand_overs_seen_min) return;
+    const std::size_t enough = std::min(surplus_blocks * bytes, ahead_bytes_max);
+    if (h.grown + more / 2 > enough - std::min(enough, is_big ? bytes : more)) return;
+    h.grown += more;
+  }
+  if (is_big) {
+    if (auto b = reservoir_.grow_big(bytes, pool::alignment_default, &s)) reservoir_.give_back_claim(*b);
+  } else if (auto region = reservoir_.grow_region(bytes, &s)) {
+    reservoir_.shelve(*region);
+  }
+}
+
 // `joining` becomes the heap's under the same lock, so that no other thread of the stream is quicker.
 void* pool_impl::take(const heap_request& r, stream_state& home, core::epoch last_max, stream_state& taker,
                       core::region* joining) noexcept {
@@ -130,9 +202,10 @@ void* pool_impl::take(const heap_request& r, stream_state& home, core::epoch las
 // One for the caller, the rest of the batch for its cache.
 void* pool_impl::take_small(const heap_request& r, stream_state& home, core::epoch last_max, stream_state& taker,
                             core::region* joining) noexcept {
-  cache::block_cache* cache = cache::thread_table::find(taker.serial);
-  std::array<core::block, core::slab_blocks_max> batch;
-  const unsigned want = cache ? std::min<unsigned>(cache->refill_count(r.index), batch.size()) : 1;
+  cache::block_cache* cache = cache::thread_table::find(&taker, taker.serial);
+  std::array<core::block, cache::block_cache::magazine_blocks_max / 2 + 1> batch;
+  cache::spill spill;
+  const unsigned want = cache ? std::min<unsigned>(cache->begin_refill(r.index, spill), batch.size()) : 1;
   size_class index = r.index;
   unsigned taken;
   {
@@ -144,17 +217,19 @@ void* pool_impl::take_small(const heap_request& r, stream_state& home, core::epo
       if (core::class_bytes(++index) % r.alignment == 0)
         taken = home.heap.take_blocks(index, batch.data(), 1, last_max, true);
   }
-  if (taken == 0) return nullptr;
+  if (taken == 0) {
+    if (spill.count) return_blocks(taker, {spill.blocks.data(), spill.count});
+    return nullptr;
+  }
   // Of a larger class, the size a free may give says as little as that of an over-aligned block.
   const life state = index == r.index ? r.state : static_cast<life>(r.state | core::life_aligned);
   batch[0].state->store(state, std::memory_order_relaxed);
-  if (cache) {
-    cache->refill(index, batch.data() + 1, taken - 1);
-    cache->count_allocation(index);
-  } else {
+  if (!cache || !cache->end_refill(index, batch.data() + 1, taken - 1, spill)) {
+    spill.add(batch.data() + 1, taken - 1);
     const std::lock_guard lock(taker.mutex);
     ++taker.counters.allocations[index];
   }
+  if (spill.count) return_blocks(taker, {spill.blocks.data(), spill.count});
   return batch[0].pointer;
 }
 
@@ -308,12 +383,23 @@ result<void*> pool_impl::allocate_big(std::size_t bytes, std::size_t alignment, 
 }
 
 result<void*> pool_impl::big_miss(std::size_t bytes, std::size_t alignment, life state, stream_state& s) noexcept {
-  if (options_.order.other_streams_passed) {
-    reservoir_.look_at_fits(bytes, &s);
+  bool came_home = false;
+  if (reclaim_own_large())
     if (core::big_block* b = reservoir_.take_kept(bytes, alignment, s, state)) {
-      count(served_passed_);
+      count(served_big_);
       return base::pointer(b->begin);
     }
+  if (options_.order.other_streams_passed) {
+    reservoir_.look_at_fits(bytes, &s);
+    if (core::big_block* b = reservoir_.take_kept(bytes, alignment, s, state, &came_home)) {
+      count(served_passed_);
+      if (came_home) grow_for_hand_over(bytes, s);
+      return base::pointer(b->begin);
+    }
+  }
+  if (options_.order.other_streams_wait && reservoir_.count_pending(bytes, s) >= surplus_blocks) {
+    auto p = big_waiting(bytes, alignment, state, s);
+    if (!p || *p) return p;
   }
   auto grown = reservoir_.grow_big(bytes, alignment, &s);
   if (grown) {
@@ -321,7 +407,7 @@ result<void*> pool_impl::big_miss(std::size_t bytes, std::size_t alignment, life
       reservoir_.give_back_claim(*grown);
       return std::move(ordered).error();
     }
-    reservoir_.publish_claim(*grown, bytes, alignment, state);
+    reservoir_.publish_claim(*grown, bytes, alignment, s, state);
     count(served_native_);
     sample_peak();
     return base::pointer((*grown)->begin);
@@ -344,7 +430,7 @@ result<void*> pool_impl::big_waiting(std::size_t bytes, std::size_t alignment, l
     if (!waited) return std::move(waited).error();
     return static_cast<void*>(nullptr);
   }
-  reservoir_.publish_claim(b, bytes, alignment, state);
+  reservoir_.publish_claim(b, bytes, alignment, s, state);
   count(served_waited_);
   return base::pointer(b->begin);
 }

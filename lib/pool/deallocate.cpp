@@ -103,7 +103,7 @@ result<void> pool_impl::deallocate_block(core::region& r, std::uintptr_t at, std
       if (!size_fits(bytes, has, base::round_up(bytes, core::granule_bytes), state))
         return error{.code = errc::size_mismatch, .bytes = bytes, .limit = has};
       say_deallocated(at, bytes, has, &s, allocation_kind::pool);
-      return free_medium(*here, state, at, s);
+      return free_large({.bytes = has, .pointer = base::pointer(at), .medium = here}, state, at, s);
     }
     default: return error{.code = errc::double_free};
   }
@@ -143,20 +143,17 @@ result<void> pool_impl::free_small(range& slab, unsigned block, life state, std:
     return_pending(streams_.at(slab.home->heap), slab, block, tickets_of_free(at, state, s));
     return {};
   }
-  if (cache::block_cache* cache = cache_for(s)) {
-    std::array<core::block, cache::block_cache::overflow_max> overflow;
-    const unsigned over = cache->give(slab.index, b, overflow.data());
-    if (over == 0) return {};
-    return_blocks(s, {overflow.data(), over});
-    order_.answer(s);
-    return {};
-  }
-  b.state->store(core::life_cached, std::memory_order_relaxed);
-  {
+  cache::spill spill;
+  cache::block_cache* cache = cache_for(s);
+  if (!cache || !cache->give_slow(slab.index, b, spill)) {
+    b.state->store(core::life_cached, std::memory_order_relaxed);
+    spill.add(&b, 1);
     const std::lock_guard lock(s.mutex);
     ++s.counters.deallocations[slab.index];
   }
-  return_blocks(s, {&b, 1});
+  if (spill.count == 0) return {};
+  return_blocks(s, {spill.blocks.data(), spill.count});
+  order_.answer(s);
   return {};
 }
 
@@ -190,23 +187,91 @@ void pool_impl::return_pending(stream_state& home, range& slab, unsigned block, 
   home.heap.give_block_pending(&slab, block, std::move(tickets));
 }
 
-result<void> pool_impl::free_medium(range& r, life state, std::uintptr_t at, stream_state& s) noexcept {
-  // Whoever wins the exchange frees it.
-  if (!r.states[0].compare_exchange_strong(state, core::life_free)) return error{.code = errc::double_free};
-  const std::size_t bytes = r.count * core::granule_bytes;
-  stream_state& home = streams_.at(r.home->heap);
-  if (&home == &s && !(state & core::life_used)) {
-    const std::lock_guard lock(s.mutex);
-    s.heap.give_range(&r, s.current);
-  } else {
-    core::ticket_set tickets = tickets_of_free(at, state, s);
-    const std::lock_guard lock(home.mutex);
-    home.heap.give_range_pending(&r, std::move(tickets));
+// --- above 1 MiB ----------------------------------------------------------------------------------------------------
+
+// The live block that begins there, if nothing about it is unusual and its size is right; none else.
+cache::large_block pool_impl::find_large(std::uintptr_t at, std::size_t bytes) const noexcept {
+  core::extent* e = cache::page_map::find(at);
+  if (!e || e->pool != id_) return {};
+  if (e->kind == core::extent_kind::big) {
+    auto& b = static_cast<core::big_block&>(*e);
+    const bool is_usual = b.begin == at && b.base == at && b.state.load(std::memory_order_relaxed) == core::life_live;
+    if (!is_usual || (bytes != 0 && bytes != b.asked)) return {};
+    return {.bytes = b.bytes, .pointer = base::pointer(at), .big = &b};
   }
-  medium_live_.fetch_sub(bytes, std::memory_order_relaxed);
-  count(medium_deallocations_);
+  auto& home = static_cast<core::region&>(*e);
+  range* r = range_at(home, at);
+  const bool is_usual = r && r->home == &home && r->kind.load(std::memory_order_relaxed) == range_kind::medium &&
+                        home.at(r->first) == at && r->states[0].load(std::memory_order_relaxed) == core::life_live;
+  if (!is_usual) return {};
+  const std::size_t has = r->count * core::granule_bytes;
+  if (bytes != 0 && base::round_up(bytes, core::granule_bytes) != has) return {};
+  return {.bytes = has, .pointer = base::pointer(at), .medium = r};
+}
+
+namespace {
+
+// Whoever wins the exchange frees it: a read-modify-write, 5 ns, which small blocks do without.
+bool win(const cache::large_block& b, life from, life to) noexcept {
+  return (b.medium ? b.medium->states[0] : b.big->state).compare_exchange_strong(from, to);
+}
+
+}  // namespace
+
+bool pool_impl::give_large_hit(cache::block_cache& cache, void* p, std::size_t bytes) const noexcept {
+  if (!cache.has_large_room()) return false;
+  const cache::large_block b = find_large(base::address(p), bytes);
+  if (!b.pointer || !win(b, core::life_live, core::life_cached)) return false;
+  if (cache.give_large(b)) return true;
+  win(b, core::life_cached, core::life_live);  // a reclaimer is at the cache
+  return false;
+}
+
+// A live block, in the state that was seen, comes back.
+result<void> pool_impl::free_large(const cache::large_block& b, life state, std::uintptr_t at,
+                                   stream_state& s) noexcept {
+  if (!win(b, state, core::life_cached)) return error{.code = errc::double_free};
+  const bool is_usual = state == core::life_live && (!b.big || b.big->base == at);
+  cache::block_cache* cache = is_usual ? cache_for(s) : nullptr;
+  cache::block_cache::large_spill spill;
+  if (cache && cache->give_large_slow(b, spill)) {
+    if (spill.count == 0) return {};
+    return_large(s, {spill.blocks.data(), spill.count});
+  } else {
+    count(b.medium ? medium_deallocations_ : big_deallocations_);
+    return_large(s, {&b, 1}, tickets_of_free(at, state, s));
+  }
   order_.answer(s);
   return {};
+}
+
+void pool_impl::return_large(stream_state& from, std::span<const cache::large_block> blocks) noexcept {
+  core::ticket now;
+  {
+    const std::lock_guard lock(from.mutex);
+    now = from.now();
+  }
+  return_large(from, blocks, now);
+}
+
+// Medium blocks go to their heaps, its own at once where no other stream used them; big ones to the reservoir.
+void pool_impl::return_large(stream_state& from, std::span<const cache::large_block> blocks,
+                             const core::ticket_set& tickets) noexcept {
+  const bool is_own = tickets.all([&](core::ticket t) { return t.stream == from.index; });
+  std::size_t medium = 0;
+  for (const cache::large_block& b : blocks) {
+    if (!b.medium) continue;
+    medium += b.bytes;
+    b.medium->states[0].store(core::life_free, std::memory_order_relaxed);
+    stream_state& home = streams_.at(b.medium->home->heap);
+    const std::lock_guard lock(home.mutex);
+    if (&home == &from && is_own)
+      home.heap.give_range(b.medium, from.current);
+    else
+      home.heap.give_range_pending(b.medium, tickets);
+  }
+  medium_live_.fetch_sub(medium, std::memory_order_relaxed);
+  reservoir_.keep_cached(blocks, tickets);
 }
 
 result<void> pool_impl::deallocate_big(core::big_block& b, std::uintptr_t at, std::size_t bytes,
@@ -216,10 +281,7 @@ result<void> pool_impl::deallocate_big(core::big_block& b, std::uintptr_t at, st
   if (!core::is_live(state)) return error{.code = errc::double_free};
   if (bytes != 0 && bytes != b.asked) return error{.code = errc::size_mismatch, .bytes = bytes, .limit = b.asked};
   say_deallocated(at, bytes, b.bytes, &s, allocation_kind::pool);
-  if (!reservoir_.keep(&b, tickets_of_free(at, state, s))) return error{.code = errc::double_free};
-  count(big_deallocations_);
-  order_.answer(s);
-  return {};
+  return free_large({.bytes = b.bytes, .pointer = base::pointer(at), .big = &b}, state, at, s);
 }
 
 result<void> pool_impl::record_use(void* p, stream_state& s) noexcept {

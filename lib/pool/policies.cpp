@@ -132,23 +132,21 @@ void pool_impl::give_back_idle(std::uint64_t duration_ns, std::uint64_t now_ns) 
   (void)trim_native(reserved - std::min(reserved, goes)).has_value();
 }
 
-// The mark of a cache is how many blocks have gone through it.
+// The mark of a cache is how many blocks have gone through it. An idle one goes for good: its thread makes another when
+// it comes again.
 void pool_impl::take_back_idle_caches(std::uint64_t duration_ns, std::uint64_t now_ns) noexcept {
-  for (stream_state* s : streams_.all()) {
-    std::vector<std::shared_ptr<cache::block_cache>> caches;
-    {
-      const std::lock_guard lock(s->mutex);
-      caches = s->caches;
-    }
-    for (const auto& c : caches) {
-      cache::block_counters counters;
-      std::array<std::uint64_t, core::class_count> held{};
-      c->sum(counters, held);
-      std::uint64_t through = 0;
-      for (unsigned i = 0; i < core::class_count; ++i) through += counters.allocations[i] + counters.deallocations[i];
-      if (now_ns - sightings_.see(c.get(), through, now_ns) >= duration_ns) take_back(*c, *s, false);
-    }
+  const auto caches = all_caches();
+  std::vector<std::uint64_t> through;
+  {
+    const std::lock_guard alone(reclaim_mutex_);
+    const auto doors = doors_of(caches);
+    const cache::shut_gates shut(doors);
+    for (const auto& c : caches) through.push_back(c->activity());
   }
+  std::vector<std::shared_ptr<cache::block_cache>> idle;
+  for (std::size_t i = 0; i < caches.size(); ++i)
+    if (now_ns - sightings_.see(caches[i].get(), through[i], now_ns) >= duration_ns) idle.push_back(caches[i]);
+  if (!idle.empty()) reclaim(idle, true);
 }
 
 // --- the soft limit -------------------------------------------------------------------------------------------------

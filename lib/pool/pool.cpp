@@ -3,7 +3,9 @@
 // The C++ edge: answers become exceptions, bugs go to the handler, null pools say so.
 #include "weir/pool.hpp"
 
-#include "pool/pool_impl.hpp"
+#include <type_traits>
+
+#include "pool/hit.hpp"
 
 namespace weir {
 
@@ -22,6 +24,39 @@ Result on_stream(const std::unique_ptr<detail::pool_impl>& impl, const Stream& s
 
 void or_report(const result<void>& done) noexcept {
   if (!done) report_bug(done.error());
+}
+
+// The long ways, out of line, so that what a hit executes is a leaf.
+
+template <class Stream>
+[[gnu::noinline]] result<void*> allocate_on(const std::unique_ptr<detail::pool_impl>& impl, const Stream& on,
+                                            std::size_t bytes, std::size_t alignment) noexcept {
+  if constexpr (std::is_same_v<Stream, weir::stream>) {
+    void* p = nullptr;
+    if (alignment == pool::alignment_default && detail::take_other_hit(impl.get(), on, bytes, p)) return p;
+  }
+  return on_stream<result<void*>>(impl, on, [&](auto& s) { return impl->allocate(bytes, s, alignment); });
+}
+
+template <class Stream>
+[[gnu::noinline]] void* allocate_or_throw(const std::unique_ptr<detail::pool_impl>& impl, const Stream& on,
+                                          std::size_t bytes, std::size_t alignment) {
+  return allocate_on(impl, on, bytes, alignment).value();
+}
+
+template <class Stream>
+[[gnu::noinline]] result<void> deallocate_on(const std::unique_ptr<detail::pool_impl>& impl, const Stream& on, void* p,
+                                             std::size_t bytes) noexcept {
+  if constexpr (std::is_same_v<Stream, weir::stream>) {
+    if (detail::give_other_hit(impl.get(), on, p, bytes)) return {};
+  }
+  return on_stream<result<void>>(impl, on, [&](auto& s) { return impl->deallocate(p, bytes, s); });
+}
+
+template <class Stream>
+[[gnu::noinline]] void deallocate_or_report(const std::unique_ptr<detail::pool_impl>& impl, const Stream& on, void* p,
+                                            std::size_t bytes) noexcept {
+  or_report(deallocate_on(impl, on, p, bytes));
 }
 
 std::unique_ptr<backend> or_raise(result<std::unique_ptr<backend>> made) { return std::move(made).value(); }
@@ -66,11 +101,23 @@ pool::pool(std::unique_ptr<detail::pool_impl> impl) noexcept : impl_(std::move(i
 // --- allocating -----------------------------------------------------------------------------------------------------
 
 result<void*> pool::try_allocate(std::size_t bytes, const weir::stream& on, std::size_t alignment) noexcept {
-  return on_stream<result<void*>>(impl_, on, [&](auto& s) { return impl_->allocate(bytes, s, alignment); });
+  void* p = nullptr;
+  if (alignment == alignment_default && detail::take_hit(impl_.get(), on.state(), bytes, p)) [[likely]]
+    return p;
+  return allocate_on(impl_, on, bytes, alignment);
 }
 
 result<void*> pool::try_allocate(std::size_t bytes, raw_stream on, std::size_t alignment) noexcept {
-  return on_stream<result<void*>>(impl_, on, [&](auto& s) { return impl_->allocate(bytes, s, alignment); });
+  void* p = nullptr;
+  if (alignment == alignment_default && detail::take_raw_hit(impl_.get(), on.handle(), bytes, p)) return p;
+  return allocate_on(impl_, on, bytes, alignment);
+}
+
+void* pool::allocate(std::size_t bytes, const weir::stream& on) {
+  void* p = nullptr;
+  if (detail::take_hit(impl_.get(), on.state(), bytes, p)) [[likely]]
+    return p;
+  return allocate_or_throw(impl_, on, bytes, alignment_default);
 }
 
 void* pool::allocate(std::size_t bytes, const weir::stream& on, std::size_t alignment) {
@@ -82,20 +129,25 @@ void* pool::allocate(std::size_t bytes, raw_stream on, std::size_t alignment) {
 }
 
 result<void> pool::try_deallocate(void* p, std::size_t bytes, const weir::stream& on) noexcept {
-  return on_stream<result<void>>(impl_, on, [&](auto& s) { return impl_->deallocate(p, bytes, s); });
+  if (detail::give_hit(impl_.get(), on.state(), p, bytes)) [[likely]]
+    return {};
+  return deallocate_on(impl_, on, p, bytes);
 }
 
 result<void> pool::try_deallocate(void* p, std::size_t bytes, raw_stream on) noexcept {
-  return on_stream<result<void>>(impl_, on, [&](auto& s) { return impl_->deallocate(p, bytes, s); });
+  if (detail::give_raw_hit(impl_.get(), on.handle(), p, bytes)) return {};
+  return deallocate_on(impl_, on, p, bytes);
 }
 
 result<void> pool::try_deallocate(void* p, const weir::stream& on) noexcept { return try_deallocate(p, 0, on); }
 result<void> pool::try_deallocate(void* p, raw_stream on) noexcept { return try_deallocate(p, 0, on); }
 
-void pool::deallocate(void* p, const weir::stream& on) noexcept { or_report(try_deallocate(p, on)); }
+void pool::deallocate(void* p, const weir::stream& on) noexcept {
+  if (!detail::give_hit(impl_.get(), on.state(), p, 0)) deallocate_or_report(impl_, on, p, 0);
+}
 void pool::deallocate(void* p, raw_stream on) noexcept { or_report(try_deallocate(p, on)); }
 void pool::deallocate(void* p, std::size_t bytes, const weir::stream& on) noexcept {
-  or_report(try_deallocate(p, bytes, on));
+  if (!detail::give_hit(impl_.get(), on.state(), p, bytes)) deallocate_or_report(impl_, on, p, bytes);
 }
 void pool::deallocate(void* p, std::size_t bytes, raw_stream on) noexcept { or_report(try_deallocate(p, bytes, on)); }
 

@@ -37,6 +37,7 @@ pool_impl::pool_impl(std::unique_ptr<backend> b, pool_options options, std::uint
       fork_generation_(this_generation()),
       backend_(std::move(b)),
       options_(std::move(options)),
+      streams_(id),
       order_(*backend_, streams_, options_.trust_handles),
       reservoir_(*backend_, options_, streams_, order_, id, [this](const stream_state* caller) { gather(caller); }),
       needs_(needs_of(options_.trim)) {}
@@ -54,7 +55,8 @@ result<std::unique_ptr<pool_impl>> pool_impl::make(std::unique_ptr<backend> b, p
   } catch (const std::bad_alloc&) {
     return error{.code = errc::internal, .what = "no host memory for a pool"};
   }
-  stream_state& reservoir_stream = made->streams_.add(own, *identity, nullptr);
+  stream_state* none = nullptr;
+  stream_state& reservoir_stream = made->streams_.add(own, *identity, nullptr, none);
   WEIR_ASSERT(reservoir_stream.index == 0);
   reservoir_stream.has_token.store(true, std::memory_order_relaxed);
   if (auto started = made->start_background(); !started) return std::move(started).error();
@@ -82,9 +84,7 @@ pool_impl::~pool_impl() {
   report_leaks();
   for (stream_state* s : all) {
     s->owner.store(nullptr, std::memory_order_release);
-    const std::lock_guard lock(s->mutex);
-    for (const auto& c : s->caches) c->is_dead.store(true, std::memory_order_release);
-    s->caches.clear();
+    reclaim_caches(*s, true);
   }
   if (const auto done = order_.synchronize_device(); !done && done.error().code == errc::driver_unloading) {
     abandon();

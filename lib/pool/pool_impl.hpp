@@ -6,13 +6,14 @@
 //   deallocate.cpp  one descriptor read, and the way back
 //   pressure.cpp    what happens when there is no room
 //   streams.cpp     tokens, raw handles, retiring
+//   caches.cpp      what threads hold, and getting it back
 //   trim.cpp        trims, defragmentation
 //   policies.cpp    trim policies: when they run, and what they give back
 //   watch.cpp       statistics, walk, validate, leaks
 //
 // Locks, in the order they are taken, none of them held while another pool call is made: the reservoir's growth lock;
-// its short one; one stream's; the table's of streams, or a cache's. A stream's handle lock is held for one call of the
-// backend with the handle, and nothing is taken inside.
+// the reclaimers'; the reservoir's short one; one stream's; the table's of streams. A stream's handle lock is held for
+// one call of the backend with the handle, and nothing is taken inside.
 #pragma once
 
 #include <array>
@@ -46,6 +47,8 @@ class pool_impl {
   // identity verified.
   result<stream_state*> resolve(const weir::stream&) const noexcept;
   result<stream_state*> resolve(raw_stream) noexcept;
+  // Whether a handle still means the stream it meant.
+  bool is_verified(stream_handle, const stream_state&) const noexcept;
   result<weir::stream> token(raw_stream) noexcept;
   result<void> retire(stream_state&) noexcept;
 
@@ -58,12 +61,17 @@ class pool_impl {
   void walk(const std::function<void(const block_info&)>&) const;
   std::vector<std::string> validate() const;
 
+  // A hit of more than 1 MiB (hit.hpp); null or false: it is none.
+  void* take_large_hit(cache::block_cache&, std::size_t bytes) const noexcept;
+  bool give_large_hit(cache::block_cache&, void*, std::size_t bytes) const noexcept;
+
   // What the background thread does each period.
   void tick() noexcept;
 
   // Blocks of an exiting thread's cache go to their heaps, without a call of the backend.
-  void take_back(cache::block_cache&, stream_state&, bool is_last) noexcept;
+  void thread_exits(cache::block_cache&, stream_state&) noexcept;
 
+  std::uint64_t id() const noexcept { return id_; }
   const pool_options& options() const noexcept { return options_; }
   backend& device_backend() const noexcept { return *backend_; }
   int device() const noexcept { return backend_->capabilities().device; }
@@ -82,6 +90,9 @@ class pool_impl {
 
   pool_impl(std::unique_ptr<backend>, pool_options, std::uint64_t id) noexcept;
   result<void> start_background();
+
+  // streams.cpp
+  result<stream_state*> resolve_slowly(raw_stream) noexcept;
 
   // allocate.cpp
   result<void*> allocate_unobserved(std::size_t bytes, stream_state&, std::size_t alignment) noexcept;
@@ -102,9 +113,12 @@ class pool_impl {
   result<void*> borrow(const heap_request&, stream_state& home, stream_state& taker, bool wait) noexcept;
   result<void*> grow(const heap_request&, stream_state&) noexcept;
   result<void> order_fresh(stream_state&) noexcept;
+  bool has_surplus(const heap_request&, const stream_state&) const noexcept;
+  void grow_for_hand_over(std::size_t bytes, stream_state&) noexcept;
   result<void*> allocate_big(std::size_t bytes, std::size_t alignment, core::life, stream_state&) noexcept;
   result<void*> big_miss(std::size_t bytes, std::size_t alignment, core::life, stream_state&) noexcept;
   result<void*> big_waiting(std::size_t bytes, std::size_t alignment, core::life, stream_state&) noexcept;
+  reservoir::fit large_fit(std::size_t bytes) const noexcept;
   cache::block_cache* cache_for(stream_state&) noexcept;
 
   // deallocate.cpp
@@ -114,9 +128,12 @@ class pool_impl {
   result<void> free_direct(void*, std::size_t bytes) noexcept;
   result<void> deallocate_block(core::region&, std::uintptr_t, std::size_t bytes, stream_state&) noexcept;
   result<void> free_small(core::range& slab, unsigned block, core::life, std::uintptr_t, stream_state&) noexcept;
-  result<void> free_medium(core::range&, core::life, std::uintptr_t, stream_state&) noexcept;
   result<void> deallocate_big(core::big_block&, std::uintptr_t, std::size_t bytes, stream_state&) noexcept;
+  cache::large_block find_large(std::uintptr_t, std::size_t bytes) const noexcept;
+  result<void> free_large(const cache::large_block&, core::life, std::uintptr_t, stream_state&) noexcept;
   void return_blocks(stream_state& from, std::span<const core::block>) noexcept;
+  void return_large(stream_state& from, std::span<const cache::large_block>) noexcept;
+  void return_large(stream_state& from, std::span<const cache::large_block>, const core::ticket_set&) noexcept;
   void return_pending(stream_state& home, core::range& slab, unsigned block, core::ticket_set) noexcept;
   core::ticket_set tickets_of_free(std::uintptr_t, core::life, stream_state& freed_on) noexcept;
 
@@ -125,10 +142,17 @@ class pool_impl {
   result<void*> under_pressure(std::size_t bytes, const stream_state* caller, const attempt_again&) noexcept;
   bool has_freed_since(std::size_t bytes) const noexcept;
   void relieve(bool synchronize, const stream_state* caller) noexcept;
-  void reclaim_caches() noexcept;
-  void reclaim_caches(stream_state&) noexcept;
   memory_report report(std::size_t bytes, unsigned attempts) const noexcept;
   bool ask_handler(std::size_t bytes, unsigned& asked) noexcept;
+
+  // caches.cpp
+  void reclaim_caches() noexcept;
+  bool reclaim_own_large() noexcept;
+  void reclaim_caches(stream_state&, bool for_good = false) noexcept;
+  static std::vector<cache::gate*> doors_of(std::span<const std::shared_ptr<cache::block_cache>>);
+  void reclaim(std::span<const std::shared_ptr<cache::block_cache>>, bool for_good) noexcept;
+  std::vector<std::shared_ptr<cache::block_cache>> all_caches() const;
+  bool is_watched() const noexcept;  // no hit may pass unseen
 
   // trim.cpp
   void gather(const stream_state* caller) noexcept;
@@ -149,6 +173,9 @@ class pool_impl {
   void tell_soft_limit() noexcept;
 
   // watch.cpp
+  struct cache_sums;
+  cache_sums sum_caches() const;
+  cache::block_counters past_counters() const;
   void report_leaks() noexcept;
   void sample_peak() noexcept;
 
@@ -169,6 +196,8 @@ class pool_impl {
 
   // Blocks with uses announced on further streams, by address.
   std::mutex uses_mutex_;
+  // One reclaimer at a time, and exact statistics. Nothing else is taken under it but a stream's lock.
+  mutable std::mutex reclaim_mutex_;
   std::unordered_map<std::uintptr_t, std::vector<stream_state*>> uses_;
   // Checked mode: what each block was asked for with, by address; of one freed until the address is handed out again.
   struct request {
@@ -185,6 +214,7 @@ class pool_impl {
   std::atomic<std::size_t> medium_live_{0};
   std::atomic<std::uint64_t> failures_{0}, pressure_events_{0};
   std::atomic<std::size_t> allocated_peak_{0};
+  std::atomic<std::size_t> sampled_at_reserved_{0};
 
   // Policies. One run at a time, over native calls, before any other lock; the slow path only tries for it. It guards
   // what a run remembers; the atomics say whether the next is due.

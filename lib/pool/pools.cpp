@@ -107,6 +107,8 @@ statistics pools::statistics() const {
     sum.native.synchronize += s.native.synchronize;
     sum.waits_inserted += s.waits_inserted;
     sum.waits_fresh += s.waits_fresh;
+    sum.splits += s.splits;
+    sum.merges += s.merges;
     sum.pressure_events += s.pressure_events;
   }
   if (sum.free > 0)

@@ -23,6 +23,7 @@ reservoir::reservoir(backend& b, const pool_options& options, stream_table& stre
       pool_id_(pool_id),
       gather_(std::move(gather)),
       bytes_max_(options.bytes_max),
+      granularity_(b.capabilities().granularity),
       native_max_(b.capabilities().pool_bytes_max),
       shadow_(b.capabilities().chunk_bytes) {}
 
@@ -109,7 +110,7 @@ bool reservoir::free_native(extent& e, const core::ticket_set& tickets, const st
   if (!ordered || !*ordered) return false;
   cache::page_map::clear(e);
   if (!backend_.deallocate(base::pointer(e.base), backend_.own_stream())) {
-    cache::page_map::set(e);
+    enter(e);
     return false;
   }
   calls_deallocate_.fetch_add(1, std::memory_order_relaxed);
@@ -123,6 +124,10 @@ bool reservoir::free_native(extent& e, const core::ticket_set& tickets, const st
   tell(native_call::deallocate, base::pointer(e.base), e.bytes);
   forget(e);
   return true;
+}
+
+bool reservoir::enter(extent& e) noexcept {
+  return cache::page_map::set(e, e.kind == core::extent_kind::region ? static_cast<region&>(e).table_of_zero() : 0);
 }
 
 void reservoir::forget(extent& e) noexcept {

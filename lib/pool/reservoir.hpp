@@ -16,9 +16,11 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
+#include "cache/block_cache.hpp"
 #include "core/big_cache.hpp"
 #include "core/shadow_map.hpp"
 #include "pool/order.hpp"
@@ -37,15 +39,25 @@ class reservoir {
 
   // --- big blocks ---
   // A kept block that fits and is ready for the taker, live from now on. Null: none.
-  core::big_block* take_kept(std::size_t bytes, std::size_t alignment, const stream_state& taker, core::life) noexcept;
+  // `came_home`: it was allocated on the taker and freed on another stream.
+  core::big_block* take_kept(std::size_t bytes, std::size_t alignment, const stream_state& taker, core::life,
+                             bool* came_home = nullptr) noexcept;
+  // How many that would fit were allocated on this stream, freed on others, and are not ready for it.
+  std::size_t count_pending(std::size_t bytes, const stream_state& home) const noexcept;
   // The same with tickets still to be waited for: claimed, so nobody else gets it. give_back_claim undoes it.
   core::big_block* claim_kept(std::size_t bytes, std::size_t alignment) noexcept;
   void give_back_claim(core::big_block*) noexcept;
-  void publish_claim(core::big_block*, std::size_t bytes, std::size_t alignment, core::life) noexcept;
+  void publish_claim(core::big_block*, std::size_t bytes, std::size_t alignment, const stream_state& on,
+                     core::life) noexcept;
   // Looks at the streams behind kept blocks that would fit, so that take_kept may find more.
   void look_at_fits(std::size_t bytes, const stream_state* caller) noexcept;
-  // A live block comes back. False: it was not live.
-  bool keep(core::big_block*, core::ticket_set) noexcept;
+  // The big ones among blocks that come back, with these tickets.
+  void keep_cached(std::span<const cache::large_block>, const core::ticket_set&) noexcept;
+  // The bytes of a block that serves a request, at least and at most.
+  struct fit {
+    std::size_t bytes, bytes_max;
+  };
+  fit fit_of(std::size_t bytes, std::size_t alignment) const noexcept;
   // A new one, with the reservoir's ticket.
   result<core::big_block*> grow_big(std::size_t bytes, std::size_t alignment, const stream_state* caller) noexcept;
 
@@ -106,6 +118,7 @@ class reservoir {
   // --- numbers ---
   struct numbers {
     std::size_t held = 0, held_peak = 0, reserved = 0, reserved_peak = 0;
+    // Live: out of the reservoir, blocks in caches of threads too.
     std::size_t direct = 0, big_live = 0, big_kept = 0, big_kept_largest = 0, big_live_peak = 0;
     std::size_t big_claimed = 0;  // neither live nor kept: in the hands of a call
     std::size_t touched = 0;      // bytes of chunks that something native is in
@@ -145,12 +158,15 @@ class reservoir {
   void shrink_kept() noexcept;
   void look_at_all(const stream_state* caller) noexcept;
   bool free_native(core::extent&, const core::ticket_set&, const stream_state* caller) noexcept;
+  static bool enter(core::extent&) noexcept;  // into the page map
   void forget(core::extent&) noexcept;
   void read_reserved() noexcept;
   void claim(core::big_block*) noexcept;
   core::big_block* new_big();
   core::region* new_region(std::uint32_t granules);
-  void begin_live(core::big_block&, std::size_t bytes, std::size_t alignment, core::life) noexcept;
+  void begin_live(core::big_block&, std::size_t bytes, std::size_t alignment, const stream_state& on,
+                  core::life) noexcept;
+  void keep_locked(core::big_block*, core::ticket_set) noexcept;
   void tell(native_call, const void*, std::size_t bytes) const noexcept;
   std::size_t missing_bytes(std::size_t bytes) const noexcept;
   std::size_t release_until_locked(std::size_t keep) noexcept;
@@ -173,7 +189,8 @@ class reservoir {
   const std::uint64_t pool_id_;
   const std::function<void(const stream_state*)> gather_;
   std::atomic<std::size_t> bytes_max_;
-  const std::size_t native_max_;  // the native pool's own limit, which protects growth while no direct bytes count
+  const std::size_t granularity_;  // of native sizes
+  const std::size_t native_max_;   // the native pool's own limit, which protects growth while no direct bytes count
 
   mutable std::mutex growth_;
   mutable std::mutex mutex_;

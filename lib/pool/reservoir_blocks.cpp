@@ -7,6 +7,7 @@
 #include "base/assert.hpp"
 #include "cache/page_map.hpp"
 #include "pool/reservoir.hpp"
+#include "weir/pool.hpp"
 
 namespace weir::detail {
 
@@ -30,6 +31,11 @@ std::size_t native_bytes(std::size_t bytes, std::size_t alignment, std::size_t g
 
 }  // namespace
 
+reservoir::fit reservoir::fit_of(std::size_t bytes, std::size_t alignment) const noexcept {
+  const std::size_t need = native_bytes(bytes, alignment, granularity_);
+  return {need, fit_max(need, options_.big_cache_fit)};
+}
+
 // --- big blocks -----------------------------------------------------------------------------------------------------
 
 big_block* reservoir::new_big() {
@@ -42,7 +48,9 @@ big_block* reservoir::new_big() {
 }
 
 // With mutex_ held, or before anyone can find it.
-void reservoir::begin_live(big_block& b, std::size_t bytes, std::size_t alignment, core::life state) noexcept {
+void reservoir::begin_live(big_block& b, std::size_t bytes, std::size_t alignment, const stream_state& on,
+                           core::life state) noexcept {
+  b.home = on.index;
   b.begin = base::round_up(b.base, alignment);
   b.asked = bytes;
   b.tickets = {};
@@ -53,23 +61,35 @@ void reservoir::begin_live(big_block& b, std::size_t bytes, std::size_t alignmen
   b.state.store(state, std::memory_order_relaxed);
 }
 
-big_block* reservoir::take_kept(std::size_t bytes, std::size_t alignment, const stream_state& taker,
-                                core::life state) noexcept {
-  const std::size_t need = native_bytes(bytes, alignment, backend_.capabilities().granularity);
+big_block* reservoir::take_kept(std::size_t bytes, std::size_t alignment, const stream_state& taker, core::life state,
+                                bool* came_home) noexcept {
+  const fit need = fit_of(bytes, alignment);
   const std::lock_guard lock(mutex_);
-  big_block* b = kept_.find(need, fit_max(need, options_.big_cache_fit),
+  big_block* b = kept_.find(need.bytes, need.bytes_max,
                             [&](const core::ticket_set& tickets) { return order_.is_ready(tickets, taker); });
   if (!b) return nullptr;
   kept_.remove(b);
-  begin_live(*b, bytes, alignment, state);
+  const auto is_own = [&](core::ticket t) { return t.stream == taker.index; };
+  if (came_home) *came_home = b->home == taker.index && !b->tickets.all(is_own);
+  begin_live(*b, bytes, alignment, taker, state);
   return b;
 }
 
+std::size_t reservoir::count_pending(std::size_t bytes, const stream_state& home) const noexcept {
+  const fit need = fit_of(bytes, pool::alignment_default);
+  std::size_t count = 0;
+  const std::lock_guard lock(mutex_);
+  for (const big_block* b : kept_.blocks())
+    count += b->bytes >= need.bytes && b->bytes <= need.bytes_max && b->home == home.index &&
+             !order_.is_ready(b->tickets, home);
+  return count;
+}
+
 big_block* reservoir::claim_kept(std::size_t bytes, std::size_t alignment) noexcept {
-  const std::size_t need = native_bytes(bytes, alignment, backend_.capabilities().granularity);
+  const fit need = fit_of(bytes, alignment);
   const std::lock_guard lock(mutex_);
   // A block far too large would be pinned by what fits in its corner; given back, its chunks serve the same request.
-  big_block* b = kept_.find(need, fit_max(need, options_.big_cache_fit), [](const core::ticket_set&) { return true; });
+  big_block* b = kept_.find(need.bytes, need.bytes_max, [](const core::ticket_set&) { return true; });
   if (b) claim(b);
   return b;
 }
@@ -86,17 +106,19 @@ void reservoir::give_back_claim(big_block* b) noexcept {
   kept_.insert(b);
 }
 
-void reservoir::publish_claim(big_block* b, std::size_t bytes, std::size_t alignment, core::life state) noexcept {
+void reservoir::publish_claim(big_block* b, std::size_t bytes, std::size_t alignment, const stream_state& on,
+                              core::life state) noexcept {
   const std::lock_guard lock(mutex_);
   numbers_.big_claimed -= b->bytes;
-  begin_live(*b, bytes, alignment, state);
+  begin_live(*b, bytes, alignment, on, state);
 }
 
 void reservoir::look_at_fits(std::size_t bytes, const stream_state* caller) noexcept {
   core::ticket_set behind;
+  const fit need = fit_of(bytes, pool::alignment_default);
   {
     const std::lock_guard lock(mutex_);
-    (void)kept_.find(bytes, fit_max(bytes, options_.big_cache_fit), [&](const core::ticket_set& tickets) {
+    (void)kept_.find(need.bytes, need.bytes_max, [&](const core::ticket_set& tickets) {
       behind.add(tickets);
       return false;
     });
@@ -104,21 +126,24 @@ void reservoir::look_at_fits(std::size_t bytes, const stream_state* caller) noex
   order_.look(behind, caller, true);
 }
 
-bool reservoir::keep(big_block* b, core::ticket_set tickets) noexcept {
+void reservoir::keep_cached(std::span<const cache::large_block> blocks, const core::ticket_set& tickets) noexcept {
   const std::lock_guard lock(mutex_);
-  if (!core::is_live(b->state.load(std::memory_order_relaxed))) return false;
+  for (const cache::large_block& b : blocks)
+    if (b.big) keep_locked(b.big, tickets);
+}
+
+void reservoir::keep_locked(big_block* b, core::ticket_set tickets) noexcept {
   b->state.store(core::life_free, std::memory_order_relaxed);
   b->tickets = std::move(tickets);
   b->sequence = ++sequence_;
   numbers_.big_live -= b->bytes;
   --numbers_.big_live_count;
   kept_.insert(b);
-  return true;
 }
 
 result<big_block*> reservoir::grow_big(std::size_t bytes, std::size_t alignment, const stream_state* caller) noexcept {
   const std::lock_guard growth(growth_);
-  auto native = allocate_native(native_bytes(bytes, alignment, backend_.capabilities().granularity), caller);
+  auto native = allocate_native(native_bytes(bytes, alignment, granularity_), caller);
   if (!native) return std::move(native).error();
   big_block* b = new_big();
   b->pool = pool_id_;
@@ -131,7 +156,7 @@ result<big_block*> reservoir::grow_big(std::size_t bytes, std::size_t alignment,
     extents_[b->base] = b;
     numbers_.big_claimed += b->bytes;
   }
-  if (cache::page_map::set(*b)) return b;
+  if (enter(*b)) return b;
   (void)free_native(*b, {}, caller);
   return error{.code = errc::out_of_memory, .bytes = bytes, .what = "host memory for the page map"};
 }
@@ -148,8 +173,7 @@ region* reservoir::new_region(std::uint32_t granules) {
     region_unused_.erase(same);
   } else {
     r = &region_store_.emplace_back();
-    r->granules = granules;
-    r->table = std::make_unique<std::atomic<core::range*>[]>(granules);
+    r->make_table(granules, cache::page_map::page_bytes);
   }
   for (std::uint32_t g = 0; g < granules; ++g) r->table[g].store(nullptr, std::memory_order_relaxed);
   return r;
@@ -180,7 +204,7 @@ result<region*> reservoir::grow_region(std::size_t bytes, const stream_state* ca
     r->sequence = ++sequence_;
     extents_[r->base] = r;
   }
-  if (cache::page_map::set(*r)) return r;
+  if (enter(*r)) return r;
   (void)free_native(*r, {}, caller);
   return error{.code = errc::out_of_memory, .bytes = bytes, .what = "host memory for the page map"};
 }

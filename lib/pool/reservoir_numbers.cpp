@@ -134,7 +134,8 @@ void reservoir::walk(const std::function<void(const block_info&)>& visit) const 
   for (const auto& [at, e] : extents_) {
     if (e->kind != core::extent_kind::big) continue;
     const auto* b = static_cast<const big_block*>(e);
-    const bool live = core::is_live(b->state.load(std::memory_order_relaxed));
+    const core::life state = b->state.load(std::memory_order_relaxed);
+    const bool live = core::is_live(state);
     const bool passed = b->tickets.all([&](core::ticket t) { return order_.has_passed(t); });
     // What an alignment cost in front of a live block is free, but nobody's.
     const std::uintptr_t begin = live ? b->begin : b->base;
@@ -142,9 +143,10 @@ void reservoir::walk(const std::function<void(const block_info&)>& visit) const 
       visit({.pointer = base::pointer(b->base), .bytes = begin - b->base, .state = block_state::free});
     visit({.pointer = base::pointer(begin),
            .bytes = b->base + b->bytes - begin,
-           .state = live     ? block_state::live
-                    : passed ? block_state::free
-                             : block_state::pending});
+           .state = live                         ? block_state::live
+                    : state == core::life_cached ? block_state::cached
+                    : passed                     ? block_state::free
+                                                 : block_state::pending});
   }
   for (const auto& [at, d] : direct_)
     visit({.pointer = base::pointer(at), .bytes = d.bytes, .state = block_state::live, .direct = true});
@@ -159,8 +161,8 @@ void reservoir::check(std::vector<std::string>& broken) const {
     if (cache::page_map::find(e->base) != e || cache::page_map::find(e->base + e->bytes - 1) != e)
       broken.push_back("reservoir: an extent the page map does not lead to");
     if (e->kind != core::extent_kind::big) continue;
-    const bool is_live = core::is_live(static_cast<const big_block*>(e)->state.load(std::memory_order_relaxed));
-    (is_live ? live : kept) += e->bytes;
+    const bool is_out = static_cast<const big_block*>(e)->state.load(std::memory_order_relaxed) != core::life_free;
+    (is_out ? live : kept) += e->bytes;
   }
   if (held != numbers_.held) broken.push_back("reservoir: held is not the sum of native allocations");
   if (live != numbers_.big_live) broken.push_back("reservoir: big_live is not the sum of live big blocks");

@@ -18,16 +18,17 @@ std::uint64_t this_thread() noexcept {
   return mine;
 }
 
-stream_state::stream_state(core::stream_index i, stream_handle h, const stream_identity& identity, pool_impl* pool)
-    : serial(next_serial.fetch_add(1, std::memory_order_relaxed)),
+stream_state::stream_state(core::stream_index i, stream_handle h, const stream_identity& identity, pool_impl* pool,
+                           std::uint64_t pool_id)
+    : owner(pool),
+      serial(next_serial.fetch_add(1, std::memory_order_relaxed)),
       index(i),
       id(identity.id),
       kind(identity.kind),
       thread(this_thread()),
-      owner(pool),
       handle(h),
       home(pool ? std::make_shared<stream_home>(*pool, *this) : nullptr),
-      heap(i, store) {}
+      heap(i, store, pool_id) {}
 
 void stream_state::join(core::ticket point) noexcept {
   const auto same =

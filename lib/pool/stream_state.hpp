@@ -44,18 +44,19 @@ class stream_home final : public cache::cache_home {
 
 class stream_state {
  public:
-  stream_state(core::stream_index index, stream_handle handle, const stream_identity& identity, pool_impl* owner);
+  stream_state(core::stream_index index, stream_handle handle, const stream_identity& identity, pool_impl* owner,
+               std::uint64_t pool);
   stream_state(const stream_state&) = delete;
   stream_state& operator=(const stream_state&) = delete;
 
+  // What a hit reads. The pool, while calls may use this stream in it: null once retired, lost or the pool is gone.
+  std::atomic<pool_impl*> owner;
   const std::uint64_t serial;  // unique in the process
   const core::stream_index index;
   const std::uint64_t id;
   const stream_kind kind;
   const std::uint64_t thread;  // that met it first: the owner of a per-thread stream
 
-  // The pool, while calls may use this stream in it: null once retired, lost or the pool is gone.
-  std::atomic<pool_impl*> owner;
   // Null once it must not be touched: retired, or found to be another stream's.
   std::atomic<stream_handle> handle;
   // Shared by every call of the backend with the handle that another stream's call makes, for as long as that takes;
@@ -84,6 +85,13 @@ class stream_state {
   };
   std::deque<recorded> events;  // not known to have completed, oldest first
   bool is_polling = false;
+  // Blocks of one size that this stream allocates and others free, met on misses.
+  struct handing_over {
+    std::size_t bytes = 0;
+    unsigned misses = 0;
+    std::size_t grown = 0;  // bytes got for them ahead of need
+  };
+  handing_over hand_over;
   std::vector<core::ticket> joined;  // points of other streams that this one waits for before anything new
   std::vector<std::shared_ptr<cache::block_cache>> caches;
   cache::block_counters counters;  // of caches that are gone, and of calls past any cache

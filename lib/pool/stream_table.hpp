@@ -15,7 +15,7 @@ namespace weir::detail {
 
 class stream_table {
  public:
-  stream_table() = default;
+  explicit stream_table(std::uint64_t pool_id) : pool_id_(pool_id) {}
   ~stream_table();
   stream_table(const stream_table&) = delete;
   stream_table& operator=(const stream_table&) = delete;
@@ -28,8 +28,8 @@ class stream_table {
   stream_state* by_handle(stream_handle) const noexcept;
 
   // The state of that stream, made if it is new. A state that had the handle before, under another id, is lost: its
-  // handle is not touched again.
-  stream_state& add(stream_handle, const stream_identity&, pool_impl* owner);
+  // handle is not touched again; it is `displaced`.
+  stream_state& add(stream_handle, const stream_identity&, pool_impl* owner, stream_state*& displaced);
   // The handle may come back for another stream.
   void forget_handle(const stream_state&) noexcept;
 
@@ -41,6 +41,7 @@ class stream_table {
   }
 
  private:
+  const std::uint64_t pool_id_;
   mutable std::shared_mutex mutex_;
   std::vector<stream_state*> states_;
   std::unordered_map<std::uint64_t, stream_state*> ids_;

@@ -1,44 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Who a stream is: tokens, raw handles, retiring, and the caches of threads that exit.
+// Who a stream is: tokens, raw handles, retiring.
 #include "pool/pool_impl.hpp"
+#include "pool/raw_places.hpp"
 
 namespace weir::detail {
-
-void stream_home::thread_exits(cache::block_cache& cache) noexcept {
-  const std::lock_guard lock(mutex_);
-  if (pool_) pool_->take_back(cache, *stream_, true);
-}
-
-void stream_home::detach() noexcept {
-  const std::lock_guard lock(mutex_);
-  pool_ = nullptr;
-}
-
-// The blocks of one cache go home. `is_last`: its thread is gone, its counts are kept and it is forgotten.
-void pool_impl::take_back(cache::block_cache& cache, stream_state& s, bool is_last) noexcept {
-  std::vector<core::block> blocks;
-  cache.empty(blocks);
-  return_blocks(s, blocks);
-  if (!is_last) return;
-  const std::lock_guard lock(s.mutex);
-  std::array<std::uint64_t, core::class_count> held{};
-  cache.sum(s.counters, held);
-  std::erase_if(s.caches, [&](const auto& c) { return c.get() == &cache; });
-}
-
-void pool_impl::reclaim_caches() noexcept {
-  for (stream_state* s : streams_.all()) reclaim_caches(*s);
-}
-
-void pool_impl::reclaim_caches(stream_state& s) noexcept {
-  std::vector<std::shared_ptr<cache::block_cache>> caches;
-  {
-    const std::lock_guard lock(s.mutex);
-    caches = s.caches;
-  }
-  for (const auto& c : caches) take_back(*c, s, false);
-}
 
 result<stream_state*> pool_impl::resolve(const weir::stream& token) const noexcept {
   stream_state* s = token.state();
@@ -49,7 +15,22 @@ result<stream_state*> pool_impl::resolve(const weir::stream& token) const noexce
   return error{.code = errc::wrong_device, .what = "a stream of another pool"};
 }
 
+thread_local constinit std::array<raw_places::place, 8> raw_places::mine;
+
+// CUDA's special handles are never another stream's: they mean this device's, or this thread's.
+bool pool_impl::is_verified(stream_handle handle, const stream_state& s) const noexcept {
+  if (s.kind != stream_kind::ordinary || options_.trust_handles) return true;
+  const auto id = backend_->identify(handle);
+  return id && *id == s.id;
+}
+
 result<stream_state*> pool_impl::resolve(raw_stream raw) noexcept {
+  auto s = resolve_slowly(raw);
+  if (s) raw_places::remember(raw.handle(), id_, **s);
+  return s;
+}
+
+result<stream_state*> pool_impl::resolve_slowly(raw_stream raw) noexcept {
   if (!is_mine()) return error{.code = errc::forked};
   const stream_handle handle = raw.handle();
   if (options_.trust_handles && handle != per_thread_stream()) {
@@ -65,7 +46,9 @@ result<stream_state*> pool_impl::resolve(raw_stream raw) noexcept {
   auto identity = backend_->examine(handle);
   if (!identity) return std::move(identity).error();
   if (identity->device != device()) return error{.code = errc::wrong_device};
-  stream_state& s = streams_.add(handle, *identity, this);
+  stream_state* displaced = nullptr;
+  stream_state& s = streams_.add(handle, *identity, this, displaced);
+  if (displaced) reclaim_caches(*displaced, true);
   // Its handle was forgotten when it was retired, so only its id tells.
   if (s.owner.load(std::memory_order_acquire) != this) return error{.code = errc::stream_retired};
   return &s;
@@ -89,7 +72,7 @@ result<void> pool_impl::retire(stream_state& s) noexcept {
     s.end = s.covered;
   }
   s.owner.store(nullptr, std::memory_order_release);
-  reclaim_caches(s);  // what a call in between brought back
+  reclaim_caches(s, true);  // what a call in between brought back
   streams_.forget_handle(s);
   {
     const std::lock_guard alone(s.handle_mutex);

@@ -10,63 +10,62 @@ namespace {
 using core::range;
 using core::range_kind;
 
-struct small_numbers {
-  cache::block_counters counters;
-  std::array<std::uint64_t, core::class_count> held{};  // in caches
-};
-
-small_numbers small_of(const stream_state& s) {
-  small_numbers n;
-  std::vector<std::shared_ptr<cache::block_cache>> caches;
-  {
-    const std::lock_guard lock(s.mutex);
-    n.counters = s.counters;
-    caches = s.caches;
-  }
-  for (const auto& c : caches) c->sum(n.counters, n.held);
-  return n;
-}
-
-// Read before allocations are, and before the list of their streams: a block that another thread frees in between was
-// counted as allocated, then, and never fewer than none are live.
-std::array<std::uint64_t, core::class_count> deallocations_of(const std::vector<stream_state*>& streams) {
-  std::array<std::uint64_t, core::class_count> all{};
-  for (const stream_state* s : streams) {
-    const small_numbers n = small_of(*s);
-    for (unsigned i = 0; i < core::class_count; ++i) all[i] += n.counters.deallocations[i];
-  }
-  return all;
-}
-
 std::size_t bytes_of(const std::array<std::uint64_t, core::class_count>& counts) {
   std::size_t bytes = 0;
   for (unsigned i = 0; i < core::class_count; ++i) bytes += counts[i] * core::class_bytes(i);
   return bytes;
 }
 
-void add(std::array<std::uint64_t, core::class_count>& to, const std::array<std::uint64_t, core::class_count>& more) {
-  for (unsigned i = 0; i < core::class_count; ++i) to[i] += more[i];
+void add_cuts(statistics& to, const stream_state& s) {
+  const std::lock_guard lock(s.mutex);
+  to.splits += s.heap.splits();
+  to.merges += s.heap.merges();
 }
 
 }  // namespace
 
+// What caches hold and have done, by stream; and in all. Exact: no owner is inside while it is read.
+struct pool_impl::cache_sums {
+  cache::block_counters counters;
+  cache::cached_blocks held;
+  std::unordered_map<core::stream_index, std::size_t> bytes;
+};
+
+pool_impl::cache_sums pool_impl::sum_caches() const {
+  cache_sums sums;
+  const auto caches = all_caches();
+  const auto doors = doors_of(caches);
+  const cache::shut_gates shut(doors);
+  for (const auto& c : caches) {
+    cache::cached_blocks of;
+    c->sum(sums.counters, of);
+    sums.bytes[c->stream()] += bytes_of(of.small) + of.medium_bytes + of.big_bytes;
+    for (unsigned i = 0; i < core::class_count; ++i) sums.held.small[i] += of.small[i];
+    sums.held.medium_bytes += of.medium_bytes;
+    sums.held.medium_count += of.medium_count;
+    sums.held.big_bytes += of.big_bytes;
+    sums.held.big_count += of.big_count;
+  }
+  return sums;
+}
+
+// Frees are read before caches are, and those before allocations and the list of their streams: a block that another
+// thread frees in between was counted as allocated, then, and never fewer than none are live.
 statistics pool_impl::read_statistics() const {
   statistics out;
-  small_numbers small;
-  small.counters.deallocations = deallocations_of(streams_.all());
-  const std::uint64_t others_deallocated = medium_deallocations_.load(std::memory_order_acquire) +
-                                           big_deallocations_.load(std::memory_order_acquire) +
-                                           direct_deallocations_.load(std::memory_order_acquire);
+  const std::unique_lock alone(reclaim_mutex_);  // no cache comes to its end meanwhile, and counts once
   const std::uint64_t medium_deallocated = medium_deallocations_.load(std::memory_order_acquire);
+  const std::uint64_t big_deallocated = big_deallocations_.load(std::memory_order_acquire);
+  const std::uint64_t direct_deallocated = direct_deallocations_.load(std::memory_order_acquire);
+  const auto before = past_counters();
+  const cache_sums in = sum_caches();
+  const auto after = past_counters();
   for (const stream_state* s : streams_.all()) {
-    const small_numbers n = small_of(*s);
-    add(small.counters.allocations, n.counters.allocations);
-    add(small.held, n.held);
-    small.counters.hits += n.counters.hits;
+    add_cuts(out, *s);
     if (s->index == 0) continue;
     stream_statistics of;
     of.id = s->id;
-    of.cached = bytes_of(n.held);
+    if (const auto held = in.bytes.find(s->index); held != in.bytes.end()) of.cached = held->second;
     of.retired = !s->owner.load(std::memory_order_acquire);
     const std::lock_guard lock(s->mutex);
     of.held = s->heap.bytes_held();
@@ -74,21 +73,26 @@ statistics pool_impl::read_statistics() const {
     of.pending = s->heap.bytes_pending();
     out.largest_free = std::max(out.largest_free, s->heap.bytes_largest());
     out.pending += of.pending;
+    out.cached += of.cached;
     out.streams.push_back(of);
   }
   const reservoir::numbers native = reservoir_.read();
   out.pools = 1;
-  out.cached = bytes_of(small.held);
+  out.cached_large = in.held.medium_bytes + in.held.big_bytes;
   out.direct = native.direct;
   for (unsigned i = 0; i < core::class_count; ++i) {
-    const std::uint64_t live = small.counters.allocations[i] - small.counters.deallocations[i];
-    out.classes.push_back({core::class_bytes(i), live, small.held[i]});
+    const std::uint64_t allocated = in.counters.allocations[i] + after.allocations[i];
+    const std::uint64_t deallocated = in.counters.deallocations[i] + before.deallocations[i];
+    const std::uint64_t live = allocated - std::min(allocated, deallocated);
+    out.classes.push_back({core::class_bytes(i), live, in.held.small[i]});
     out.allocated += live * core::class_bytes(i);
     out.live_count += live;
-    out.allocations += small.counters.allocations[i];
-    out.deallocations += small.counters.deallocations[i];
+    out.allocations += allocated;
+    out.deallocations += deallocated;
   }
-  const std::size_t in_pool = out.allocated + medium_live_.load(std::memory_order_relaxed) + native.big_live;
+  const auto less = [](std::size_t whole, std::size_t part) { return whole - std::min(whole, part); };
+  const std::size_t in_pool = out.allocated + less(medium_live_.load(std::memory_order_relaxed), in.held.medium_bytes) +
+                              less(native.big_live, in.held.big_bytes);
   out.allocated = in_pool + native.direct;
   out.held = native.held;
   out.free = native.held - std::min(native.held, in_pool);
@@ -103,12 +107,16 @@ statistics pool_impl::read_statistics() const {
   out.allocated_peak = std::max(allocated_peak_.load(std::memory_order_relaxed), out.allocated);
 
   const auto read = [](const std::atomic<std::uint64_t>& c) { return c.load(std::memory_order_relaxed); };
-  out.live_count += read(medium_allocations_) - medium_deallocated + native.big_live_count + native.direct_live_count;
-  out.allocations += read(medium_allocations_) + read(big_allocations_) + read(direct_allocations_);
-  out.deallocations += others_deallocated;
+  const std::uint64_t medium_allocated = read(medium_allocations_) + in.counters.medium_taken + after.medium_taken;
+  const std::uint64_t medium_freed = medium_deallocated + in.counters.medium_given + before.medium_given;
+  out.live_count +=
+      less(medium_allocated, medium_freed) + less(native.big_live_count, in.held.big_count) + native.direct_live_count;
+  out.allocations +=
+      medium_allocated + read(big_allocations_) + in.counters.big_taken + after.big_taken + read(direct_allocations_);
+  out.deallocations += medium_freed + big_deallocated + in.counters.big_given + before.big_given + direct_deallocated;
   out.failures = read(failures_);
   out.pressure_events = read(pressure_events_);
-  out.served = {.cache = small.counters.hits,
+  out.served = {.cache = in.counters.hits + after.hits,
                 .heap = read(served_heap_),
                 .big_cache = read(served_big_),
                 .other_passed = read(served_passed_),
@@ -121,14 +129,29 @@ statistics pool_impl::read_statistics() const {
   return out;
 }
 
-// Where something native was needed, live bytes may be at a peak.
+// What caches that are gone, and calls past any cache, have counted.
+cache::block_counters pool_impl::past_counters() const {
+  cache::block_counters sum;
+  for (const stream_state* s : streams_.all()) {
+    const std::lock_guard lock(s->mutex);
+    for (unsigned i = 0; i < core::class_count; ++i) {
+      sum.allocations[i] += s->counters.allocations[i];
+      sum.deallocations[i] += s->counters.deallocations[i];
+    }
+    sum.hits += s->counters.hits;
+    sum.medium_taken += s->counters.medium_taken;
+    sum.medium_given += s->counters.medium_given;
+    sum.big_taken += s->counters.big_taken;
+    sum.big_given += s->counters.big_given;
+  }
+  return sum;
+}
+
+// Where the native pool grew, live bytes may be at a peak.
 void pool_impl::sample_peak() noexcept {
-  std::size_t live = medium_live_.load(std::memory_order_relaxed);
-  const std::size_t deallocated = bytes_of(deallocations_of(streams_.all()));
-  for (const stream_state* s : streams_.all()) live += bytes_of(small_of(*s).counters.allocations);
-  live -= deallocated;
-  const reservoir::numbers native = reservoir_.read();
-  live += native.big_live + native.direct;
+  const std::size_t reserved = reservoir_.read().reserved;
+  if (reserved <= sampled_at_reserved_.exchange(reserved, std::memory_order_relaxed)) return;
+  const std::size_t live = read_statistics().allocated;
   std::size_t before = allocated_peak_.load(std::memory_order_relaxed);
   while (before < live && !allocated_peak_.compare_exchange_weak(before, live, std::memory_order_relaxed)) {}
 }
@@ -149,6 +172,10 @@ void visit_slab(const range& slab, std::uint64_t stream, const std::function<voi
   }
 }
 
+block_state state_of(core::life medium) {
+  return medium == core::life_cached ? block_state::cached : block_state::live;
+}
+
 void visit_region(const core::region& r, std::uint64_t stream, const std::function<void(const block_info&)>& visit) {
   for (std::uint32_t g = 0; g < r.granules;) {
     const range& here = *r.table[g].load(std::memory_order_relaxed);
@@ -158,7 +185,7 @@ void visit_region(const core::region& r, std::uint64_t stream, const std::functi
     } else {
       visit({.pointer = base::pointer(r.at(here.first)),
              .bytes = here.count * core::granule_bytes,
-             .state = kind == range_kind::medium ? block_state::live
+             .state = kind == range_kind::medium ? state_of(here.states[0].load(std::memory_order_relaxed))
                       : kind == range_kind::free ? block_state::free
                                                  : block_state::pending,
              .stream_id = stream});

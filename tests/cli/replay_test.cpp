@@ -75,7 +75,7 @@ TEST_CASE("replay: JSON has every field of every run, by allocator and pass") {
   const auto done = run_weir("replay --json - --device sim --allocator weir,native,direct " + bundled);
   REQUIRE(done.exit_code == 0);
   const json whole = parse_json(done.out);
-  CHECK(keys_of(whole) == std::set<std::string>{"weir", "device", "timer_floor_ns", "runs"});
+  CHECK(keys_of(whole) == std::set<std::string>{"weir", "device", "pool_options", "timer_floor_ns", "runs"});
   CHECK(whole["weir"].text() == WEIR_VERSION);
   CHECK(keys_of(whole["device"]) == std::set<std::string>{"kind", "name", "bytes_total"});
   CHECK(whole["device"]["kind"].text() == "sim");
@@ -87,10 +87,26 @@ TEST_CASE("replay: JSON has every field of every run, by allocator and pass") {
     static const char* const names[] = {"weir", "native", "direct"};
     CHECK(run["allocator"].text() == names[i / 2]);
     CHECK(run["pass"].number() == static_cast<double>(i % 2 + 1));
-    CHECK(keys_of(run) == std::set<std::string>{"trace", "allocator", "pass", "operations", "failed", "peak_live_bytes",
-                                                "peak_reserved_bytes", "reserved_over_live", "host_ms", "allocate_ns",
-                                                "deallocate_ns", "cached_rate", "hit_rate", "clock", "native_calls",
-                                                "waits_inserted", "waits_fresh"});
+    CHECK(keys_of(run) == std::set<std::string>{"trace",
+                                                "allocator",
+                                                "pass",
+                                                "operations",
+                                                "failed",
+                                                "peak_live_bytes",
+                                                "peak_reserved_bytes",
+                                                "reserved_over_live",
+                                                "host_ms",
+                                                "makespan_ms",
+                                                "background_cpu_ms",
+                                                "allocate_ns",
+                                                "deallocate_ns",
+                                                "cached_rate",
+                                                "hit_rate",
+                                                "clock",
+                                                "native_calls",
+                                                "counts",
+                                                "waits_inserted",
+                                                "waits_fresh"});
     CHECK(run["trace"].text() == "llm_serving");
     CHECK(run["failed"].number() == 0);
     CHECK(run["operations"].number() == runs[0]["operations"].number());
@@ -292,7 +308,8 @@ TEST_CASE("replay: options that mean nothing are refused") {
   check_refused("", "TRACE");
   check_refused("--device vulkan " + bundled, "--device");
   check_refused("--device cuda:x " + bundled, "--device");
-  check_refused("--device sim --allocator weir,tlsf " + bundled, "'tlsf' is none of weir, native, direct");
+  check_refused("--device sim --allocator weir,tlsf " + bundled,
+                "'tlsf' is none of weir, native, direct, plugin:FILE.so");
   check_refused("--device sim --passes 0 " + bundled, "--passes");
   check_refused("--device sim --limit lots " + bundled, "'lots' is no number of bytes");
   check_refused("--device sim --limit 0 " + bundled, "'0' is no number of bytes");

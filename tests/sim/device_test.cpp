@@ -52,6 +52,20 @@ TEST_CASE("time: asking for an event again and again ends") {
   target->destroy_event(event);
 }
 
+TEST_CASE("time: a launch takes the host its time, and waits while too many are unfinished on its stream") {
+  const auto device = sim::device::make({.costs = {.launch_ns = 10}, .launches_max = 3});
+  const stream_handle stream = device->create_stream(), other = device->create_stream();
+  for (int i = 0; i < 3; ++i) device->launch(stream, 1000, {});  // complete at 1010, 2010, 3010
+  CHECK(device->now_ns() == 30);
+  device->launch(other, 1000, {});
+  CHECK(device->now_ns() == 40);
+  device->launch(stream, 1000, {});
+  CHECK(device->now_ns() == 1010);
+  device->advance(5000);
+  for (int i = 0; i < 3; ++i) device->launch(stream, 1000, {});
+  CHECK(device->now_ns() == 6040);
+}
+
 TEST_CASE("time: the work of a destroyed stream is waited for") {
   const auto device = sim::device::make();
   const stream_handle stream = device->create_stream();

@@ -9,6 +9,7 @@
 
 #include <concepts>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -31,6 +32,10 @@ class json {
     return raw(std::to_string(n));
   }
   json& null() { return raw("null"); }
+  template <class Value>
+  json& value(const std::optional<Value>& v) {
+    return v ? value(*v) : null();
+  }
 
   template <class Value>
   json& member(std::string_view name, const Value& v) {

@@ -10,6 +10,7 @@
 #include <spdlog/sinks/ansicolor_sink.h>
 #include <spdlog/spdlog.h>
 
+#include "bench.hpp"
 #include "convert.hpp"
 #include "exit_code.hpp"
 #include "inspect.hpp"
@@ -51,6 +52,7 @@ int parse_and_run(int argc, char** argv) {
       "Exit codes: 0 fine, 1 a finding, 2 bad usage or input, 70 a bug of ours.\n"
       "Example: weir inspect examples/traces/llm_serving.weir");
   int exit_code = cli::fine;
+  cli::setup_bench(app, exit_code);
   cli::setup_convert(app, exit_code);
   cli::setup_inspect(app, exit_code);
   cli::setup_replay(app, exit_code);

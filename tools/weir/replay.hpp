@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -20,7 +21,11 @@ struct replay_options {
   unsigned passes = 2;
   std::size_t bytes_max = 0;  // 0: no limit but the device
   std::size_t sim_bytes = std::size_t{140} << 30;
-  std::string json;  // a file, "-" for stdout in place of the tables, or empty
+  std::string pool;             // weir's options as text
+  bool pace = false;            // spread events evenly over the recording's time
+  double pace_seconds = 0;      // or over so long
+  std::uint64_t kernel_us = 0;  // of the kernel after each allocation; 0: none
+  std::string json;             // a file, "-" for stdout in place of the tables, or empty
   bool allow_truncated = false;
 };
 

@@ -55,7 +55,8 @@ result<replay_device> replay_device::open_cuda(int ordinal) {
 
 result<replay_device> replay_device::open_sim(std::size_t bytes, std::string choice) {
   replay_device device;
-  device.sim_ = sim::device::make({.bytes_total = bytes});
+  // As measured on an H200: a program that launches is no infinite way ahead of its device.
+  device.sim_ = sim::device::make({.bytes_total = bytes, .costs = {.launch_ns = 4'636}, .launches_max = 1024});
   device.choice_ = std::move(choice);
   if (auto done = device.learn(); !done) return std::move(done).error();
   return device;

@@ -22,6 +22,9 @@ class replay_device {
   result<std::unique_ptr<backend>> make_backend(std::size_t bytes_max = 0) const;
 
   bool is_simulated() const noexcept { return sim_ != nullptr; }
+  // Null of a CUDA device, whose ordinal() is asked instead.
+  const std::shared_ptr<sim::device>& simulated() const noexcept { return sim_; }
+  int ordinal() const noexcept { return ordinal_; }
   const char* kind() const noexcept { return is_simulated() ? "sim" : "cuda"; }
   const std::string& name() const noexcept { return name_; }
   std::size_t bytes_total() const noexcept { return bytes_total_; }

@@ -5,7 +5,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace weir::cli {
 
@@ -19,26 +22,34 @@ struct native_call_figures {
   std::uint64_t total() const noexcept { return allocate + deallocate + trim; }
 };
 
+// Names that stay and numbers that only grow, such as {"served_heap", 12}.
+using counted = std::vector<std::pair<const char*, std::uint64_t>>;
+
 struct replay_figures {
   std::string trace;
   std::string allocator;
   unsigned pass = 1;
-  std::uint64_t operations = 0;         // calls made: allocations, failed ones too, and frees
-  std::uint64_t failed = 0;             // allocations that were answered with an error
-  std::size_t peak_live_bytes = 0;      // largest sum of requested bytes
-  std::size_t peak_reserved_bytes = 0;  // the native pool's high mark in this pass, plus the peak of direct bytes
-  double host_ms = 0;
+  std::uint64_t operations = 0;     // calls made: allocations, failed ones too, and frees
+  std::uint64_t failed = 0;         // allocations that were answered with an error
+  std::size_t peak_live_bytes = 0;  // largest sum of requested bytes
+  // The native pool's high mark in this pass, plus the peak of direct bytes; nothing where a plugin does not tell.
+  std::optional<std::size_t> peak_reserved_bytes{};
+  double host_ms = 0;            // the sum of all calls, as measured or modelled
+  double makespan_ms = 0;        // from the first event until the device had done all its work
+  double background_cpu_ms = 0;  // processor time of the process's other threads meanwhile
   latency_figures allocate_ns{};
   latency_figures deallocate_ns{};
   double cached_rate = 0;
   double hit_rate = 0;
   bool is_modelled = false;
   native_call_figures native_calls{};
+  counted counts{};                  // what else was counted, in the order told
   std::uint64_t waits_inserted = 0;  // for another of the trace's streams
   std::uint64_t waits_fresh = 0;     // for the reservoir's stream
 
-  double reserved_over_live() const noexcept {
-    return peak_live_bytes ? static_cast<double>(peak_reserved_bytes) / static_cast<double>(peak_live_bytes) : 0;
+  std::optional<double> reserved_over_live() const noexcept {
+    if (!peak_reserved_bytes) return std::nullopt;
+    return peak_live_bytes ? static_cast<double>(*peak_reserved_bytes) / static_cast<double>(peak_live_bytes) : 0;
   }
 };
 

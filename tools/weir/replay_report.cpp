@@ -6,11 +6,13 @@
 #include <cmath>
 #include <cstdarg>
 #include <cstdio>
+#include <set>
 #include <utility>
 
 #include "json.hpp"
 #include "text_table.hpp"
 #include "units.hpp"
+#include "weir/options_text.hpp"
 #include "weir/version.hpp"
 
 namespace weir::cli {
@@ -30,6 +32,12 @@ __attribute__((format(printf, 1, 2))) std::string print(const char* format, ...)
 
 // Rounded down, so that 100 % means all of them.
 std::string share(double value) { return human_share(std::floor(value * 1e4) / 1e4); }
+
+// As far as it is known.
+std::string ratio(const replay_figures& run) {
+  const auto value = run.reserved_over_live();
+  return value ? print("%.3f", *value) : none;
+}
 
 bool has_caches(const replay_figures& run) { return run.allocator == "weir"; }
 
@@ -66,12 +74,27 @@ std::string footprint_table(const std::vector<replay_figures>& runs) {
     return std::vector<std::string>{human_count(run.operations),
                                     human_count(run.failed),
                                     human_bytes(run.peak_live_bytes),
-                                    human_bytes(run.peak_reserved_bytes),
-                                    print("%.3f", run.reserved_over_live()),
+                                    run.peak_reserved_bytes ? human_bytes(*run.peak_reserved_bytes) : none,
+                                    ratio(run),
                                     human_ns(run.host_ms * 1e6),
                                     has_caches(run) ? share(run.cached_rate) : none,
                                     has_caches(run) ? share(run.hit_rate) : none,
                                     human_count(run.native_calls.total())};
+  });
+  return table.format();
+}
+
+std::string device_table(const std::vector<replay_figures>& runs) {
+  text_table table({{"  allocator", side::left},
+                    {"pass"},
+                    {"makespan"},
+                    {"background"},
+                    {"streams made to wait"},
+                    {"for fresh memory"}});
+  add_rows(table, runs, [](const replay_figures& run) {
+    return std::vector<std::string>{human_ns(run.makespan_ms * 1e6), human_ns(run.background_cpu_ms * 1e6),
+                                    has_caches(run) ? human_count(run.waits_inserted) : none,
+                                    has_caches(run) ? human_count(run.waits_fresh) : none};
   });
   return table.format();
 }
@@ -99,10 +122,10 @@ const replay_figures* last_pass(const std::vector<replay_figures>& runs, const s
 }
 
 std::string comparison(const replay_figures& ours, const replay_figures& native) {
-  return print(
-      "%s, pass %u: host time %s with weir, %s native (%.1f times that); reserved %.3f and %.3f of peak live\n",
-      ours.trace.c_str(), ours.pass, human_ns(ours.host_ms * 1e6).c_str(), human_ns(native.host_ms * 1e6).c_str(),
-      native.host_ms / ours.host_ms, ours.reserved_over_live(), native.reserved_over_live());
+  return print("%s, pass %u: host time %s with weir, %s native (%.1f times that); reserved %s and %s of peak live\n",
+               ours.trace.c_str(), ours.pass, human_ns(ours.host_ms * 1e6).c_str(),
+               human_ns(native.host_ms * 1e6).c_str(), native.host_ms / ours.host_ms, ratio(ours).c_str(),
+               ratio(native).c_str());
 }
 
 std::string comparisons(const std::vector<replay_figures>& runs) {
@@ -114,6 +137,15 @@ std::string comparisons(const std::vector<replay_figures>& runs) {
     const auto* native = last_pass(runs, run.trace, "native");
     if (ours && native && ours->host_ms > 0) text += comparison(*ours, *native);
   }
+  return text;
+}
+
+std::string silences(const std::vector<replay_figures>& runs) {
+  std::set<std::string> silent;
+  for (const replay_figures& run : runs)
+    if (!run.peak_reserved_bytes) silent.insert(run.allocator);
+  std::string text;
+  for (const std::string& name : silent) text += name + " does not tell what it has reserved\n";
   return text;
 }
 
@@ -135,13 +167,19 @@ void write(json& out, const replay_figures& run) {
   out.member("operations", run.operations).member("failed", run.failed);
   out.member("peak_live_bytes", run.peak_live_bytes).member("peak_reserved_bytes", run.peak_reserved_bytes);
   out.member("reserved_over_live", run.reserved_over_live()).member("host_ms", run.host_ms);
+  out.member("makespan_ms", run.makespan_ms).member("background_cpu_ms", run.background_cpu_ms);
   write(out, "allocate_ns", run.allocate_ns);
   write(out, "deallocate_ns", run.deallocate_ns);
   out.member("cached_rate", run.cached_rate).member("hit_rate", run.hit_rate);
   out.member("clock", run.is_modelled ? "modelled" : "measured");
   write(out, run.native_calls);
+  out.key("counts").begin_object();
+  for (const auto& [name, count] : run.counts) out.member(name, count);
+  out.end_object();
   out.member("waits_inserted", run.waits_inserted).member("waits_fresh", run.waits_fresh).end_object();
 }
+
+}  // namespace
 
 std::string device_words(const replay_device& device) {
   const std::string bytes = human_bytes(device.bytes_total());
@@ -149,11 +187,10 @@ std::string device_words(const replay_device& device) {
   return "the simulated device (" + bytes + (device.choice().empty() ? "" : "; " + device.choice()) + ")";
 }
 
-}  // namespace
-
 std::string format_replay_heading(const replay_report& report) {
   std::string text = std::string("weir ") + version() + " on " + device_words(report.device);
   if (report.bytes_max) text += ", limited to " + human_bytes(report.bytes_max);
+  text += report.load;
   text += report.device.is_simulated() ? "\nhost times: measured host work plus modelled native calls"
                                        : "\nhost times: measured";
   return text + "; timer floor " + human_ns(static_cast<double>(report.clock.floor_picoseconds()) / 1000) +
@@ -161,8 +198,10 @@ std::string format_replay_heading(const replay_report& report) {
 }
 
 std::string format_replay_tables(const replay_report& report) {
-  std::string text = footprint_table(report.runs) + '\n' + latency_table(report.runs);
+  std::string text =
+      footprint_table(report.runs) + '\n' + latency_table(report.runs) + '\n' + device_table(report.runs);
   if (const std::string compared = comparisons(report.runs); !compared.empty()) text += '\n' + compared;
+  if (const std::string silent = silences(report.runs); !silent.empty()) text += '\n' + silent;
   return text;
 }
 
@@ -171,6 +210,7 @@ std::string format_replay_json(const replay_report& report) {
   out.begin_object().member("weir", version());
   out.key("device").begin_object().member("kind", report.device.kind()).member("name", report.device.name());
   out.member("bytes_total", report.device.bytes_total()).end_object();
+  out.member("pool_options", to_text(report.pool));
   out.member("timer_floor_ns", static_cast<double>(report.clock.floor_picoseconds()) / 1000);
   out.key("runs").begin_array();
   for (const replay_figures& run : report.runs) write(out, run);

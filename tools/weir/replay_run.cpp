@@ -2,17 +2,15 @@
 #include "replay_run.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
 #include <utility>
 
 #include "log_histogram.hpp"
 #include "replay_allocators.hpp"
+#include "replay_pace.hpp"
 
 namespace weir::cli {
 namespace {
-
-constexpr std::array kinds{replay_allocator_kind::weir, replay_allocator_kind::native, replay_allocator_kind::direct};
 
 // A running sum and the largest it has been.
 struct watermark {
@@ -52,12 +50,12 @@ latency_figures figures_of(const log_histogram& times) {
 template <class Allocator>
 class replayer {
  public:
-  explicit replayer(const replay_request& request) : request_(request), blocks_(request.script.slot_count) {}
+  template <class... Arguments>
+  explicit replayer(const replay_request& request, Arguments&&... of_allocator)
+      : request_(request), blocks_(request.script.slot_count), allocator_(std::forward<Arguments>(of_allocator)...) {}
 
   result<std::vector<replay_figures>> run() {
-    const auto& script = request_.script;
-    if (auto done = allocator_.open(request_.device, request_.bytes_max, script.stream_count); !done)
-      return std::move(done).error();
+    if (auto done = allocator_.open(request_); !done) return std::move(done).error();
     std::vector<replay_figures> passes;
     for (unsigned pass = 1; pass <= request_.passes; ++pass) {
       if (request_.before_pass) request_.before_pass(pass);
@@ -91,14 +89,31 @@ class replayer {
     counts_ = {};
     if (auto done = allocator_.reset_reserved_high(); !done) return std::move(done).error();
     allocator_.begin_pass();
-    for (const replay_op& op : request_.script.ops)
-      if (auto done = step(op); !done) return std::move(done).error();
+    const std::uint64_t remaps = remap_count();
+    const auto& ops = request_.script.ops;
+    const replay_pace pace(request_.device, request_.clock, request_.pace_ns, ops.size());
+    for (std::size_t i = 0; i < ops.size(); ++i) {
+      pace.wait_for(i);
+      if (auto done = step(ops[i]); !done) return std::move(done).error();
+    }
+    if (auto done = allocator_.synchronize(); !done) return std::move(done).error();
+    const double makespan_ms = pace.elapsed_ms();
+    const double background_cpu_ms = pace.background_cpu_ms();
     auto reserved = allocator_.reserved_high();
     if (!reserved) return std::move(reserved).error();
     replay_figures figures = sum_up(pass, *reserved);
+    figures.makespan_ms = makespan_ms;
+    figures.background_cpu_ms = background_cpu_ms;
     allocator_.end_pass(figures);
+    if (request_.device.is_simulated()) figures.counts.emplace_back("remaps", remap_count() - remaps);
     if (auto done = free_left_over(); !done) return std::move(done).error();
     return figures;
+  }
+
+  // Which no driver tells.
+  std::uint64_t remap_count() const {
+    const auto& sim = request_.device.simulated();
+    return sim ? sim->calls().remap : 0;
   }
 
   result<void> step(const replay_op& op) {
@@ -122,6 +137,7 @@ class replayer {
     counts_.live.add(op.bytes);
     if (is_direct(op)) counts_.direct.add(op.bytes);
     allocator_.observe(op, ps);
+    if (request_.kernel) return request_.kernel->launch(allocator_.handle(op.stream), request_.kernel_ns);
     return {};
   }
 
@@ -151,7 +167,9 @@ class replayer {
     return why ? result<void>(std::move(*why)) : result<void>{};
   }
 
-  static bool is_direct(const replay_op& op) noexcept { return Allocator::is_all_direct || op.is_direct; }
+  static bool is_direct(const replay_op& op) noexcept {
+    return Allocator::direct_calls == direct_use::all || (Allocator::direct_calls == direct_use::some && op.is_direct);
+  }
 
   // Then waits, so that the next pass finds all of it free.
   result<void> free_left_over() {
@@ -161,16 +179,17 @@ class replayer {
     return allocator_.synchronize();
   }
 
-  replay_figures sum_up(unsigned pass, std::size_t reserved) const {
+  replay_figures sum_up(unsigned pass, std::optional<std::size_t> reserved) const {
+    if (reserved) *reserved += counts_.direct.high;
     const log_histogram& allocated = counts_.allocate.histogram;
     const log_histogram& freed = counts_.deallocate.histogram;
     return {.trace = request_.script.name,
-            .allocator = Allocator::name,
+            .allocator = allocator_.name(),
             .pass = pass,
             .operations = allocated.count() + freed.count(),
             .failed = counts_.failed,
             .peak_live_bytes = counts_.live.high,
-            .peak_reserved_bytes = reserved + counts_.direct.high,
+            .peak_reserved_bytes = reserved,
             .host_ms = static_cast<double>(counts_.allocate.total + counts_.deallocate.total) / 1e9,
             .allocate_ns = figures_of(allocated),
             .deallocate_ns = figures_of(freed),
@@ -186,26 +205,16 @@ class replayer {
 
 }  // namespace
 
-const char* to_string(replay_allocator_kind kind) noexcept {
-  switch (kind) {
-    case replay_allocator_kind::weir: return weir_allocator::name;
-    case replay_allocator_kind::native: return native_allocator::name;
-    case replay_allocator_kind::direct: return direct_allocator::name;
-  }
-  return "";
+bool is_replay_allocator(std::string_view name) noexcept {
+  return name == weir_allocator::name() || name == native_allocator::name() || name == direct_allocator::name() ||
+         plugin_path(name);
 }
 
-std::optional<replay_allocator_kind> find_replay_allocator(std::string_view name) noexcept {
-  const auto at = std::find_if(kinds.begin(), kinds.end(), [&](auto kind) { return name == to_string(kind); });
-  return at == kinds.end() ? std::nullopt : std::optional(*at);
-}
-
-result<std::vector<replay_figures>> replay(replay_allocator_kind kind, const replay_request& request) {
-  switch (kind) {
-    case replay_allocator_kind::weir: return replayer<weir_allocator>(request).run();
-    case replay_allocator_kind::native: return replayer<native_allocator>(request).run();
-    case replay_allocator_kind::direct: return replayer<direct_allocator>(request).run();
-  }
+result<std::vector<replay_figures>> replay(const std::string& allocator, const replay_request& request) {
+  if (allocator == weir_allocator::name()) return replayer<weir_allocator>(request).run();
+  if (allocator == native_allocator::name()) return replayer<native_allocator>(request).run();
+  if (allocator == direct_allocator::name()) return replayer<direct_allocator>(request).run();
+  if (const auto path = plugin_path(allocator)) return replayer<plugin_allocator>(request, *path).run();
   return error{.code = errc::invalid_argument, .what = "allocator"};
 }
 

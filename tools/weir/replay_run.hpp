@@ -1,25 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Replays one script through one allocator, single-threaded and in the script's order, as many passes as asked for. The
-// allocator is made afresh and kept between the passes. Blocks that a pass leaves live are freed after it, outside
-// what is counted; their memory stays with the allocator.
+// allocator is made afresh and kept between the passes. Waiting for an event's turn and launching kernels are no part
+// of what is measured of a call. Blocks that a pass leaves live are freed after it, outside what is counted; their
+// memory stays with the allocator.
 #pragma once
 
 #include <functional>
-#include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
+#include "busy_kernel.hpp"
 #include "replay_clock.hpp"
 #include "replay_device.hpp"
 #include "replay_figures.hpp"
 #include "replay_script.hpp"
+#include "weir/pool_options.hpp"
 
 namespace weir::cli {
 
-enum class replay_allocator_kind { weir, native, direct };
-const char* to_string(replay_allocator_kind) noexcept;
-std::optional<replay_allocator_kind> find_replay_allocator(std::string_view name) noexcept;
+// weir, native, direct or plugin:FILE.so.
+bool is_replay_allocator(std::string_view name) noexcept;
 
 struct replay_request {
   const replay_script& script;
@@ -27,12 +29,18 @@ struct replay_request {
   const replay_clock& clock;
   unsigned passes = 2;
   std::size_t bytes_max = 0;  // 0: no limit but the device
+  pool_options pool{};        // of weir; bytes_max of the request comes before that of these
+  std::uint64_t pace_ns = 0;  // spread the events evenly over so long; 0: at full speed
+  // Launched after each allocation that was served, on its stream; null: nothing runs.
+  const busy_kernel* kernel = nullptr;
+  std::uint64_t kernel_ns = 0;
   // Told of each pass, counted from 1.
   std::function<void(unsigned pass)> before_pass{};
 };
 
 // The figures of each pass. An allocation that finds no room, or asks for what cannot be, is counted as failed and its
 // free skipped; any other error ends the replay.
-result<std::vector<replay_figures>> replay(replay_allocator_kind, const replay_request&);
+// Throws bad_input of a plugin that is none.
+result<std::vector<replay_figures>> replay(const std::string& allocator, const replay_request&);
 
 }  // namespace weir::cli

@@ -2,7 +2,9 @@
 #include "replay_script.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
+#include <charconv>
 #include <optional>
 #include <unordered_map>
 #include <utility>
@@ -19,6 +21,26 @@ using trace::record_kind;
 constexpr std::size_t stream_count_max = 4096;
 // 4 GiB of operations.
 constexpr std::size_t op_count_max = std::size_t{1} << 28;
+// Three years.
+constexpr double duration_ns_max = 1e17;
+
+// A recording says how long it took by a fact: PyTorch's in microseconds of its own clock, others in seconds.
+struct duration_fact {
+  const char* key;
+  double ns_per_unit;
+};
+constexpr std::array duration_facts{duration_fact{"trace_us", 1e3}, duration_fact{"wall_s", 1e9}};
+
+std::uint64_t told_duration_ns(const trace::reader& in) {
+  for (const duration_fact& fact : duration_facts) {
+    const auto text = in.find_fact(fact.key);
+    double units = 0;
+    if (!text || std::from_chars(text->data(), text->data() + text->size(), units).ec != std::errc{}) continue;
+    const double ns = units * fact.ns_per_unit;
+    if (ns >= 1 && ns < duration_ns_max) return static_cast<std::uint64_t>(ns);
+  }
+  return 0;
+}
 
 class script_builder {
  public:
@@ -29,6 +51,10 @@ class script_builder {
   // What is wrong with the record, or nothing.
   refusal add(const record& r, const trace::observation& seen) {
     if (script_.ops.size() == op_count_max) return "more than 2^28 operations cannot be replayed";
+    if (r.time_ns > 0) {
+      if (first_ns_ == 0) first_ns_ = r.time_ns;
+      script_.recorded_ns = std::max(script_.recorded_ns, r.time_ns - std::min(r.time_ns, first_ns_));
+    }
     switch (r.kind) {
       case record_kind::live:
       case record_kind::allocate: return allocate(r, seen);
@@ -40,7 +66,8 @@ class script_builder {
     }
   }
 
-  replay_script finish(std::uint64_t peak_live_bytes) && {
+  replay_script finish(const trace_input& in) && {
+    if (script_.recorded_ns == 0) script_.recorded_ns = told_duration_ns(in.reader());
     std::vector<block> live;
     for (const block& b : blocks_)
       if (b.is_live && !b.is_skipped) live.push_back(b);
@@ -48,7 +75,7 @@ class script_builder {
     for (const block& b : live) script_.left_over.push_back(b.release);
     script_.slot_count = blocks_.size();
     script_.stream_count = streams_.size();
-    script_.peak_live_bytes = peak_live_bytes;
+    script_.peak_live_bytes = in.validator().peak_live_bytes();
     return std::move(script_);
   }
 
@@ -114,6 +141,7 @@ class script_builder {
   }
 
   replay_script script_;
+  std::uint64_t first_ns_ = 0;
   std::vector<block> blocks_;
   std::unordered_map<std::uint32_t, std::uint16_t> streams_;
   std::unordered_map<std::uint64_t, std::uint32_t> event_streams_;
@@ -128,7 +156,7 @@ replay_script load_replay_script(const trace_input_options& options) {
     if (auto why = builder.add(in.record(), in.seen()))
       throw bad_input(in.reader().refuse(trace::file_error_kind::limit, std::move(*why)).message());
   }
-  return std::move(builder).finish(in.validator().peak_live_bytes());
+  return std::move(builder).finish(in);
 }
 
 }  // namespace weir::cli

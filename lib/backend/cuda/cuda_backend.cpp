@@ -135,9 +135,16 @@ result<void> cuda_backend::destroy_stream(stream_handle stream) noexcept {
 
 // Of a capturing stream the driver refuses to tell the id, and the question alone invalidates the capture (measured),
 // so the capture is looked for first: 71 ns beside the id's 67. The special handles mean a stream of the current
-// context, so it has to be ours.
+// context, so it has to be ours; the others carry theirs, and the driver asks for any current one at most.
 result<std::uint64_t> cuda_backend::identify(stream_handle stream) noexcept {
   if (const errc gone = process_state(); gone != errc::ok) return error{.code = gone, .what = "cuStreamGetId"};
+  if (kind_of(stream) == stream_kind::ordinary) {
+    CUstreamCaptureStatus capture = CU_STREAM_CAPTURE_STATUS_ACTIVE;
+    unsigned long long id = 0;
+    if (api_.stream_is_capturing(stream, &capture) == CUDA_SUCCESS && capture == CU_STREAM_CAPTURE_STATUS_NONE &&
+        api_.stream_get_id(stream, &id) == CUDA_SUCCESS)
+      return std::uint64_t{id};
+  }
   const context_scope current(api_, device_.context);
   if (current.status() != CUDA_SUCCESS) return to_error(current.status(), "cuStreamGetId");
   const auto capturing = is_capturing(api_, stream);

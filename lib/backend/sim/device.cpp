@@ -85,7 +85,11 @@ void shared_device::launch(stream_handle handle, std::uint64_t duration_ns, std:
   const std::lock_guard lock(state_->mutex);
   auto* s = find("launch on", handle);
   if (!s || s->capturing) return;
-  state_->streams.put(*s, state_->now_ns, duration_ns);
+  state_->now_ns += state_->what.costs.launch_ns;
+  const std::size_t launches_max = state_->what.launches_max;
+  if (launches_max > 0) state_->now_ns = s->room_at(state_->now_ns, launches_max);
+  const std::uint64_t complete_at_ns = state_->streams.put(*s, state_->now_ns, duration_ns);
+  if (launches_max > 0) s->launched.push_back(complete_at_ns);
   for (const range& r : reads) use(r, s->slot, order_checker::access::read);
   for (const range& r : writes) use(r, s->slot, order_checker::access::write);
 }

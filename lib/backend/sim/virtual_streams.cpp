@@ -92,6 +92,12 @@ bool virtual_streams::is_capturing(const stream& s) {
   return is;
 }
 
+std::uint64_t virtual_streams::stream::room_at(std::uint64_t now_ns, std::size_t launches_max) {
+  if (launched.size() >= launches_max) now_ns = std::max(now_ns, launched[launched.size() - launches_max]);
+  while (!launched.empty() && launched.front() <= now_ns) launched.pop_front();
+  return now_ns;
+}
+
 std::uint64_t virtual_streams::put(stream& s, std::uint64_t now_ns, std::uint64_t duration_ns) {
   const auto after = [&](const stream& other) {
     s.ready_at_ns = std::max(s.ready_at_ns, other.ready_at_ns);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <unordered_map>
 #include <vector>
 
@@ -25,6 +26,10 @@ class virtual_streams {
     bool capturing = false;
     bool alive = false;
     std::uint64_t ready_at_ns = 0;
+    std::deque<std::uint64_t> launched{};  // when each unfinished launch will be complete, where they are bounded
+
+    // When fewer than `launches_max` launches are unfinished: now, or later. What has finished by then is forgotten.
+    std::uint64_t room_at(std::uint64_t now_ns, std::size_t launches_max);
   };
 
   // Handles lie in [first_handle, first_handle + handles_bytes).

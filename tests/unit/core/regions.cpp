@@ -11,8 +11,7 @@ core::region* region_maker::make(std::uint32_t granules, std::size_t offset) {
   r.base = next_ + offset;
   r.begin = base::round_up(r.base, core::granule_bytes);
   r.bytes = r.begin - r.base + granules * core::granule_bytes;
-  r.granules = granules;
-  r.table = std::make_unique<std::atomic<core::range*>[]>(granules);
+  r.make_table(granules, 0);
   next_ += base::round_up(offset + r.bytes, std::size_t{1} << 30);
   return &r;
 }

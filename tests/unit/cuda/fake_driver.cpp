@@ -29,6 +29,12 @@ CUresult in_context(const char* name) {
   driver.calls_without_context |= driver.stack.empty() || driver.stack.back() != primary_context(0);
   return answer(name);
 }
+// One that needs a context, whichever, and for a stream of its own context only: the special handles mean the current
+// one's.
+CUresult in_any_context(const char* name, CUstream stream) {
+  if (stream == CU_STREAM_LEGACY || stream == CU_STREAM_PER_THREAD) return in_context(name);
+  return driver.stack.empty() ? CUDA_ERROR_INVALID_CONTEXT : answer(name);
+}
 CUresult guarded(const char* name) {
   driver.calls_unrelaxed |= driver.mode != CU_STREAM_CAPTURE_MODE_RELAXED;
   return in_context(name);
@@ -102,7 +108,7 @@ CUresult stream_create(CUstream* out, unsigned) { return *out = fake_stream(99),
 CUresult stream_destroy(CUstream) { return guarded("cuStreamDestroy"); }
 CUresult stream_get_id(CUstream stream, unsigned long long* out) {
   *out = reinterpret_cast<std::uintptr_t>(stream) + 1000;
-  const CUresult answered = in_context("cuStreamGetId");
+  const CUresult answered = in_any_context("cuStreamGetId", stream);
   return driver.capturing.count(stream) ? CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED : answered;
 }
 CUresult stream_get_context(CUstream stream, CUcontext* out) {
@@ -112,7 +118,7 @@ CUresult stream_get_context(CUstream stream, CUcontext* out) {
 }
 CUresult stream_is_capturing(CUstream stream, CUstreamCaptureStatus* out) {
   *out = driver.capturing.count(stream) ? CU_STREAM_CAPTURE_STATUS_ACTIVE : CU_STREAM_CAPTURE_STATUS_NONE;
-  return in_context("cuStreamIsCapturing");
+  return in_any_context("cuStreamIsCapturing", stream);
 }
 CUresult stream_query(CUstream) { return guarded("cuStreamQuery"); }
 CUresult stream_synchronize(CUstream) { return guarded("cuStreamSynchronize"); }
