@@ -82,6 +82,7 @@ void* block_cache::hand_out(unsigned at, std::size_t asked) noexcept {
   const large_block b = large_[at];
   std::copy(large_.begin() + at + 1, large_.begin() + large_count_, large_.begin() + at);
   --large_count_;
+  large_untouched_ = std::min(large_untouched_, at);
   if (b.medium) {
     ++medium_taken_;
     b.medium->states[0].store(core::life_live, std::memory_order_relaxed);
@@ -129,6 +130,7 @@ bool block_cache::give_large_slow(const large_block& b, large_spill& out) noexce
   std::copy_n(large_.begin(), out.count, out.blocks.begin());
   std::copy(large_.begin() + out.count, large_.begin() + large_count_, large_.begin());
   large_count_ -= out.count;
+  large_untouched_ -= std::min<std::uint32_t>(large_untouched_, out.count);
   push_large(b);
   return true;
 }
@@ -174,9 +176,22 @@ void block_cache::empty(std::vector<core::block>& small, std::vector<large_block
   empty_large(large);
 }
 
-void block_cache::empty_large(std::vector<large_block>& large) {
-  large.insert(large.end(), large_.begin(), large_.begin() + large_count_);
-  large_count_ = 0;
+void block_cache::empty_large(std::vector<large_block>& large) { remove_large(large_count_, large); }
+
+void block_cache::remove_large(std::uint32_t oldest, std::vector<large_block>& large) {
+  large.insert(large.end(), large_.begin(), large_.begin() + oldest);
+  std::copy(large_.begin() + oldest, large_.begin() + large_count_, large_.begin());
+  large_count_ -= oldest;
+  large_untouched_ -= std::min(large_untouched_, oldest);
+}
+
+void block_cache::take_untouched(std::vector<core::block>& small, std::vector<large_block>& large) {
+  if (activity() == activity_seen_)
+    empty(small, large);
+  else
+    remove_large(large_untouched_, large);
+  activity_seen_ = activity();
+  large_untouched_ = large_count_;
 }
 
 bool block_cache::is_empty() const noexcept {

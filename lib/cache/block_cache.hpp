@@ -134,6 +134,9 @@ class alignas(128) block_cache {
   // All that is here, to `out`; the cache is empty afterwards.
   void empty(std::vector<core::block>& small, std::vector<large_block>& large);
   void empty_large(std::vector<large_block>& large);
+  // What nobody took since this was last asked: all there is, where nothing went through the cache, else the oldest of
+  // the large blocks.
+  void take_untouched(std::vector<core::block>& small, std::vector<large_block>& large);
   bool is_empty() const noexcept;
   // How many blocks have gone through it, in or out.
   std::uint64_t activity() const noexcept;
@@ -203,6 +206,7 @@ class alignas(128) block_cache {
     large_[large_count_++] = b;
     return true;
   }
+  void remove_large(std::uint32_t oldest, std::vector<large_block>& large);
   void* hand_out(unsigned at, std::size_t asked) noexcept;
 
   std::uint32_t limit_after(core::size_class index, std::uint32_t more_than) const noexcept;
@@ -213,10 +217,12 @@ class alignas(128) block_cache {
   gate gate_;
   const void* const pool_;
   std::uint32_t large_count_ = 0;
+  std::uint32_t large_untouched_ = 0;  // of the oldest, since take_untouched
   std::array<magazine, core::class_count> magazines_{};
   std::array<large_block, large_max> large_{};  // oldest first
   std::uint64_t medium_taken_ = 0, medium_given_ = 0, big_taken_ = 0, big_given_ = 0;
-  std::size_t bytes_limits_ = 0;  // of all magazines, were they full
+  std::uint64_t activity_seen_ = 0;  // by take_untouched
+  std::size_t bytes_limits_ = 0;     // of all magazines, were they full
   const std::size_t bytes_max_;
   const core::stream_index stream_;
   std::array<record, core::class_count> records_{};

@@ -60,12 +60,23 @@ bool pool_impl::are_policies_due() noexcept {
 
 // With run_mutex_ held.
 void pool_impl::run_policies(thoroughness how) noexcept {
+  if (needs_.ages) age_caches(how);
   const trim_numbers n = numbers_for_policies(how);
   const trim_plan plan = plan_trim(options_.trim, n, trim_state_);
   carry_out(plan, n, how);
   note_trimmed(trim_state_, reservoir_.free_now().all(), n.chunk_bytes);
   native_calls_seen_.store(reservoir_.native_changes(), std::memory_order_relaxed);
   next_run_ns_.store(later(n.now_ns, needs_.interval_ns), std::memory_order_relaxed);
+}
+
+// What waits in caches is neither free nor of any age. So what was left alone there for an interval goes home first; on
+// demand, all of it.
+void pool_impl::age_caches(thoroughness how) noexcept {
+  const std::uint64_t now_ns = backend_->now_ns();
+  if (how == thoroughness::whole) return gather(nullptr);
+  if (now_ns < later(looked_at_caches_ns_, needs_.interval_ns)) return;
+  looked_at_caches_ns_ = now_ns;
+  reclaim_untouched();
 }
 
 trim_numbers pool_impl::numbers_for_policies(thoroughness how) noexcept {
@@ -106,7 +117,9 @@ void pool_impl::give_back(std::size_t keep, thoroughness how) noexcept {
   (void)reservoir_.release_until(keep);
   if (how == thoroughness::cheap && reservoir_.read().touched > keep) {
     const std::uint64_t now_ns = backend_->now_ns();
-    if (now_ns >= later(gathered_ns_, gather_interval_ns) || gathered_ns_ == 0) {
+    if (reclaim_own_large()) (void)reservoir_.release_until(keep);
+    const bool is_due = gathered_ns_ == 0 || now_ns >= later(gathered_ns_, gather_interval_ns);
+    if (is_due && reservoir_.read().touched > keep) {
       gathered_ns_ = now_ns;
       gather(nullptr);
       (void)reservoir_.release_until(keep);

@@ -101,7 +101,10 @@ trim_needs needs_of(std::span<const trim_policy> policies) noexcept {
       case rule::release_above:
       case rule::watermark: needs.on_change = true; break;
       case rule::decay:
-      case rule::idle: every(ns_of(p) / runs_per_time); break;
+      case rule::idle:
+        needs.ages = true;
+        every(ns_of(p) / runs_per_time);
+        break;
       case rule::on_pressure:
         needs.device_free = true;
         every(pressure_interval_ns);

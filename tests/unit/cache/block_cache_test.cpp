@@ -100,6 +100,38 @@ struct stage {
 
 }  // namespace
 
+TEST_CASE("block cache: untouched is what nobody took since the last look; all of it, where nothing went through") {
+  stage s;
+  std::array<big_block, 6> blocks;
+  std::vector<block> small;
+  std::vector<large_block> large;
+  const auto look = [&] {
+    large.clear();
+    small.clear();
+    s.cache.take_untouched(small, large);
+    std::vector<const big_block*> found;
+    for (const large_block& b : large) found.push_back(b.big);
+    return found;
+  };
+  const auto give = [&](big_block& b) { REQUIRE(s.cache.give_large({.bytes = b.bytes, .pointer = &b, .big = &b})); };
+  for (std::size_t i = 0; i < blocks.size(); ++i) {
+    blocks[i].bytes = (i + 20) * mib;
+    give(blocks[i]);
+  }
+  s.give(class_of(512));
+  CHECK(look().empty());  // they came since the first look, which there was none before
+  // The third is taken and comes back as the youngest: only what lay below it was left alone.
+  REQUIRE(s.cache.take_large(blocks[2].bytes, blocks[2].bytes, 1) == &blocks[2]);
+  give(blocks[2]);
+  CHECK(look() == std::vector<const big_block*>{&blocks[0], &blocks[1]});
+  CHECK(small.empty());
+  // Nothing went through since: the rest goes, the small one too.
+  CHECK(look().size() == 4);
+  CHECK(small.size() == 1);
+  CHECK(s.cache.is_empty());
+  CHECK(look().empty());
+}
+
 TEST_CASE("block cache: the last block given is the first taken, live and counted") {
   stage s;
   const size_class index = class_of(512);
