@@ -117,9 +117,7 @@ void pool_impl::give_back(std::size_t keep, thoroughness how) noexcept {
   (void)reservoir_.release_until(keep);
   if (how == thoroughness::cheap && reservoir_.read().touched > keep) {
     const std::uint64_t now_ns = backend_->now_ns();
-    if (reclaim_own_large()) (void)reservoir_.release_until(keep);
-    const bool is_due = gathered_ns_ == 0 || now_ns >= later(gathered_ns_, gather_interval_ns);
-    if (is_due && reservoir_.read().touched > keep) {
+    if (gathered_ns_ == 0 || now_ns >= later(gathered_ns_, gather_interval_ns)) {
       gathered_ns_ = now_ns;
       gather(nullptr);
       (void)reservoir_.release_until(keep);

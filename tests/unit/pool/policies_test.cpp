@@ -189,7 +189,10 @@ TEST_CASE("idle: what the caches of a quiet stream hold goes home, and then away
   const auto work = [&] { s.put(s.get(small, busy), small, busy); };
   pass(s, busy, 900ms, work);
   CHECK(reserved(s) == 2 * 32 * MiB);
+  CHECK(quiet.state()->caches.size() == 1);
   pass(s, busy, 500ms, work);
+  CHECK(quiet.state()->caches.empty());
+  CHECK(busy.state()->caches.size() == 1);
   CHECK(s.pool.statistics().cached == cached / 2);
   CHECK(reserved(s) == 32 * MiB);
 }
