@@ -38,8 +38,7 @@ inline trim_policy watermark(std::size_t low, std::size_t high) noexcept {
   return {.kind = trim_policy::rule::watermark, .bytes = low, .bytes_high = high};
 }
 
-// What is reserved and free halves every `half_life`, rounded to chunks; what is freed meanwhile begins anew. What
-// waits in threads' caches is free once it was left alone there for an eighth of that.
+// What is reserved and free halves every `half_life`, rounded to chunks; what is freed meanwhile begins anew.
 inline trim_policy decay(std::chrono::nanoseconds half_life) noexcept {
   return {.kind = trim_policy::rule::decay, .time = half_life};
 }

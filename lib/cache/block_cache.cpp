@@ -80,9 +80,9 @@ void* block_cache::take_large_slow(std::size_t bytes, std::size_t bytes_max, std
 
 void* block_cache::hand_out(unsigned at, std::size_t asked) noexcept {
   const large_block b = large_[at];
-  std::copy(large_.begin() + at + 1, large_.begin() + large_count_, large_.begin() + at);
-  --large_count_;
-  large_untouched_ = std::min(large_untouched_, at);
+  const unsigned count = large_count();
+  std::copy(large_.begin() + at + 1, large_.begin() + count, large_.begin() + at);
+  set_large_count(count - 1);
   if (b.medium) {
     ++medium_taken_;
     b.medium->states[0].store(core::life_live, std::memory_order_relaxed);
@@ -126,11 +126,11 @@ bool block_cache::give_large_slow(const large_block& b, large_spill& out) noexce
   const inside here(gate_);
   if (!here) return false;
   if (push_large(b)) return true;
-  out.count = large_count_ - large_kept;
+  const unsigned count = large_count();
+  out.count = count - large_kept;
   std::copy_n(large_.begin(), out.count, out.blocks.begin());
-  std::copy(large_.begin() + out.count, large_.begin() + large_count_, large_.begin());
-  large_count_ -= out.count;
-  large_untouched_ -= std::min<std::uint32_t>(large_untouched_, out.count);
+  std::copy(large_.begin() + out.count, large_.begin() + count, large_.begin());
+  set_large_count(large_kept);
   push_large(b);
   return true;
 }
@@ -176,26 +176,13 @@ void block_cache::empty(std::vector<core::block>& small, std::vector<large_block
   empty_large(large);
 }
 
-void block_cache::empty_large(std::vector<large_block>& large) { remove_large(large_count_, large); }
-
-void block_cache::remove_large(std::uint32_t oldest, std::vector<large_block>& large) {
-  large.insert(large.end(), large_.begin(), large_.begin() + oldest);
-  std::copy(large_.begin() + oldest, large_.begin() + large_count_, large_.begin());
-  large_count_ -= oldest;
-  large_untouched_ -= std::min(large_untouched_, oldest);
-}
-
-void block_cache::take_untouched(std::vector<core::block>& small, std::vector<large_block>& large) {
-  if (activity() == activity_seen_)
-    empty(small, large);
-  else
-    remove_large(large_untouched_, large);
-  activity_seen_ = activity();
-  large_untouched_ = large_count_;
+void block_cache::empty_large(std::vector<large_block>& large) {
+  large.insert(large.end(), large_.begin(), large_.begin() + large_count());
+  set_large_count(0);
 }
 
 bool block_cache::is_empty() const noexcept {
-  return large_count_ == 0 &&
+  return !has_large() &&
          std::all_of(magazines_.begin(), magazines_.end(), [](const magazine& m) { return m.count == 0; });
 }
 
@@ -223,7 +210,8 @@ void block_cache::sum(block_counters& total, cached_blocks& held) const noexcept
   total.medium_given += medium_given_;
   total.big_taken += big_taken_;
   total.big_given += big_given_;
-  for (unsigned i = 0; i < large_count_; ++i) {
+  for (unsigned i = 0; i < large_count(); ++i) {
+    held.large_largest = std::max(held.large_largest, large_[i].bytes);
     (large_[i].medium ? held.medium_bytes : held.big_bytes) += large_[i].bytes;
     ++(large_[i].medium ? held.medium_count : held.big_count);
   }

@@ -46,6 +46,7 @@ struct block_counters {
 struct cached_blocks {
   std::array<std::uint64_t, core::class_count> small{};
   std::size_t medium_bytes = 0, big_bytes = 0;
+  std::size_t large_largest = 0;  // of both, the largest block
   std::uint64_t medium_count = 0, big_count = 0;
 };
 
@@ -103,8 +104,9 @@ class alignas(128) block_cache {
     gate_.leave();
     return p;
   }
-  bool has_large() const noexcept { return large_count_ != 0; }
-  bool has_large_room() const noexcept { return large_count_ < large_max; }
+  // From any thread: true a moment ago.
+  bool has_large() const noexcept { return large_count() != 0; }
+  bool has_large_room() const noexcept { return large_count() < large_max; }
   bool give_large(const large_block& b) noexcept {
     if (!gate_.try_enter()) [[unlikely]]
       return false;
@@ -134,9 +136,6 @@ class alignas(128) block_cache {
   // All that is here, to `out`; the cache is empty afterwards.
   void empty(std::vector<core::block>& small, std::vector<large_block>& large);
   void empty_large(std::vector<large_block>& large);
-  // What nobody took since this was last asked: all there is, where nothing went through the cache, else the oldest of
-  // the large blocks.
-  void take_untouched(std::vector<core::block>& small, std::vector<large_block>& large);
   bool is_empty() const noexcept;
   // How many blocks have gone through it, in or out.
   std::uint64_t activity() const noexcept;
@@ -192,7 +191,7 @@ class alignas(128) block_cache {
     return true;
   }
   void* pop_large(std::size_t bytes, std::size_t bytes_max, std::size_t asked) noexcept {
-    for (unsigned i = large_count_; i-- > 0;) {
+    for (unsigned i = large_count(); i-- > 0;) {
       const large_block& b = large_[i];
       if (b.bytes - bytes > bytes_max - bytes) continue;
       return hand_out(i, asked);
@@ -200,14 +199,17 @@ class alignas(128) block_cache {
     return nullptr;
   }
   bool push_large(const large_block& b) noexcept {
-    if (large_count_ == large_max) [[unlikely]]
+    const unsigned count = large_count();
+    if (count == large_max) [[unlikely]]
       return false;
     ++(b.medium ? medium_given_ : big_given_);
-    large_[large_count_++] = b;
+    large_[count] = b;
+    set_large_count(count + 1);
     return true;
   }
-  void remove_large(std::uint32_t oldest, std::vector<large_block>& large);
   void* hand_out(unsigned at, std::size_t asked) noexcept;
+  unsigned large_count() const noexcept { return large_count_.load(std::memory_order_relaxed); }
+  void set_large_count(unsigned count) noexcept { large_count_.store(count, std::memory_order_relaxed); }
 
   std::uint32_t limit_after(core::size_class index, std::uint32_t more_than) const noexcept;
   bool grow(core::size_class index, std::unique_ptr<core::block[]>& room, std::uint32_t limit) noexcept;
@@ -216,13 +218,11 @@ class alignas(128) block_cache {
 
   gate gate_;
   const void* const pool_;
-  std::uint32_t large_count_ = 0;
-  std::uint32_t large_untouched_ = 0;  // of the oldest, since take_untouched
+  std::atomic<std::uint32_t> large_count_{0};  // changed inside only, and looked at from anywhere
   std::array<magazine, core::class_count> magazines_{};
   std::array<large_block, large_max> large_{};  // oldest first
   std::uint64_t medium_taken_ = 0, medium_given_ = 0, big_taken_ = 0, big_given_ = 0;
-  std::uint64_t activity_seen_ = 0;  // by take_untouched
-  std::size_t bytes_limits_ = 0;     // of all magazines, were they full
+  std::size_t bytes_limits_ = 0;  // of all magazines, were they full
   const std::size_t bytes_max_;
   const core::stream_index stream_;
   std::array<record, core::class_count> records_{};

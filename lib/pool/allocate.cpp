@@ -81,8 +81,9 @@ void* pool_impl::take_large_hit(cache::block_cache& cache, std::size_t bytes) co
 }
 
 cache::block_cache* pool_impl::cache_for(stream_state& s) noexcept {
-  if (cache::block_cache* mine = cache::thread_table::find(&s, s.serial)) return mine;
-  if (!is_mine()) return nullptr;
+  cache::block_cache* mine = cache::thread_table::find(&s, s.serial);
+  if (mine && !mine->is_dead.load(std::memory_order_acquire)) return mine;
+  if (!is_mine() || s.owner.load(std::memory_order_acquire) != this) return nullptr;
   auto fresh = std::make_shared<cache::block_cache>(options_.cache_bytes_max, s.index, this, is_watched());
   cache::block_cache* p = fresh.get();
   retain(&s);
@@ -210,8 +211,8 @@ void* pool_impl::take_small(const heap_request& r, stream_state& home, core::epo
   unsigned taken;
   {
     const std::lock_guard lock(home.mutex);
-    if (joining) home.heap.add_region(joining, home.current);
-    taken = home.heap.take_blocks(index, batch.data(), want, last_max, r.is_tight);
+    if (joining) home.heap.add_region(joining, home.now().epoch);
+    taken = home.heap.take_blocks(index, batch.data(), want, last_max, r.is_tight, cache);
     // Rather a free block of a larger class than none.
     while (taken == 0 && r.is_desperate && index + 1u < core::class_count)
       if (core::class_bytes(++index) % r.alignment == 0)
@@ -238,7 +239,7 @@ void* pool_impl::take_medium(const heap_request& r, stream_state& home, core::ep
   core::range* range;
   {
     const std::lock_guard lock(home.mutex);
-    if (joining) home.heap.add_region(joining, home.current);
+    if (joining) home.heap.add_region(joining, home.now().epoch);
     range = home.heap.take_range(r.bytes, r.alignment, last_max);
     if (!range) return nullptr;
     range->states[0].store(r.state, std::memory_order_relaxed);

@@ -36,9 +36,8 @@ std::vector<cache::gate*> pool_impl::doors_of(std::span<const std::shared_ptr<ca
   return doors;
 }
 
-// `empty` takes what it wants of one cache, its gate shut.
-template <class Empty>
-void pool_impl::reclaim_each(std::span<const std::shared_ptr<cache::block_cache>> caches, Empty empty) noexcept {
+// `for_good`: the caches are closed, their counts kept, and their owners make new ones if they come again.
+void pool_impl::reclaim(std::span<const std::shared_ptr<cache::block_cache>> caches, bool for_good) noexcept {
   struct contents {
     std::vector<core::block> small;
     std::vector<cache::large_block> large;
@@ -48,7 +47,16 @@ void pool_impl::reclaim_each(std::span<const std::shared_ptr<cache::block_cache>
     const std::lock_guard alone(reclaim_mutex_);
     const auto doors = doors_of(caches);
     const cache::shut_gates shut(doors);
-    for (std::size_t i = 0; i < caches.size(); ++i) empty(caches[i], got[i].small, got[i].large);
+    for (std::size_t i = 0; i < caches.size(); ++i) {
+      caches[i]->empty(got[i].small, got[i].large);
+      if (!for_good || caches[i]->is_dead.exchange(true, std::memory_order_acq_rel)) continue;
+      caches[i]->door().close();
+      stream_state& s = streams_.at(caches[i]->stream());
+      const std::lock_guard lock(s.mutex);
+      cache::cached_blocks none;
+      caches[i]->sum(s.counters, none);
+      std::erase(s.caches, caches[i]);
+    }
   }
   for (std::size_t i = 0; i < caches.size(); ++i) {
     stream_state& s = streams_.at(caches[i]->stream());
@@ -57,24 +65,21 @@ void pool_impl::reclaim_each(std::span<const std::shared_ptr<cache::block_cache>
   }
 }
 
-// `for_good`: the caches are closed, their counts kept, and their owners make new ones if they come again.
-void pool_impl::reclaim(std::span<const std::shared_ptr<cache::block_cache>> caches, bool for_good) noexcept {
-  reclaim_each(caches, [&](const std::shared_ptr<cache::block_cache>& c, auto& small, auto& large) {
-    c->empty(small, large);
-    if (!for_good || c->is_dead.exchange(true, std::memory_order_acq_rel)) return;
-    c->door().close();
-    stream_state& s = streams_.at(c->stream());
-    const std::lock_guard lock(s.mutex);
-    cache::cached_blocks none;
-    c->sum(s.counters, none);
-    std::erase(s.caches, c);
-  });
-}
-
-void pool_impl::reclaim_untouched() noexcept {
-  reclaim_each(all_caches(), [](const std::shared_ptr<cache::block_cache>& c, auto& small, auto& large) {
-    c->take_untouched(small, large);
-  });
+// The blocks above 1 MiB of all caches, which have them alone: to the heaps and the reservoir, where what decides what
+// to keep of free memory sees them, and where the next allocation finds them again for the price of a lock.
+void pool_impl::reclaim_large() noexcept {
+  auto caches = all_caches();
+  std::erase_if(caches, [](const auto& c) { return !c->has_large(); });
+  if (caches.empty()) return;
+  std::vector<std::vector<cache::large_block>> got(caches.size());
+  {
+    const std::lock_guard alone(reclaim_mutex_);
+    const auto doors = doors_of(caches);
+    const cache::shut_gates shut(doors);
+    for (std::size_t i = 0; i < caches.size(); ++i) caches[i]->empty_large(got[i]);
+  }
+  for (std::size_t i = 0; i < caches.size(); ++i)
+    if (!got[i].empty()) return_large(streams_.at(caches[i]->stream()), got[i]);
 }
 
 // The large blocks of the calling thread, for whatever stream: its own gates need no barrier, so this is cheap enough

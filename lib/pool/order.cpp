@@ -93,6 +93,11 @@ result<backend_event*> order::cover(stream_state& s, core::epoch needed, const s
     }
     closed = s.close();
   }
+  *upto = closed;
+  return record_behind(s, closed, caller);
+}
+
+result<backend_event*> order::record_behind(stream_state& s, core::epoch closed, const stream_state* caller) noexcept {
   auto event = take_event();
   if (!event) return event;
   if (auto done = record(s, *event); !done) {
@@ -106,7 +111,6 @@ result<backend_event*> order::cover(stream_state& s, core::epoch needed, const s
   const auto at = std::find_if(s.events.begin(), s.events.end(), [&](const auto& r) { return r.upto > closed; });
   s.events.insert(at, {closed, *event});
   s.covered = std::max(s.covered, closed);
-  *upto = closed;
   return *event;
 }
 
@@ -172,27 +176,32 @@ void order::poll(stream_state& s) noexcept {
   s.is_polling = false;
 }
 
-void order::look(stream_state& s, const stream_state* caller, bool will_record) noexcept {
-  core::epoch closed = 0;
+void order::look(stream_state& s, const stream_state* caller, core::epoch upto) noexcept {
+  core::epoch closed = 0, used;
+  bool is_covered;
   {
     const std::lock_guard lock(s.mutex);
+    // Nothing is of what is not known yet, and nobody waits for an event of it.
+    if (std::max(s.used, s.covered) <= s.passed.load(std::memory_order_acquire)) return;
+    used = s.used;
+    is_covered = used <= s.covered;
     if (may_touch(s, caller)) closed = s.close();
   }
   if (closed) {
     const auto idle = is_idle(s);
     if (idle && *idle) return s.raise_passed(closed);
-  } else {
+  } else if (!is_covered) {
     s.is_asked.store(true, std::memory_order_relaxed);
   }
   poll(s);
-  if (!will_record || !closed) return;
-  core::epoch upto = 0;
-  (void)cover(s, closed, caller, &upto).has_value();
+  if (!upto || !closed || is_covered) return;
+  core::epoch covered = 0;
+  (void)cover(s, std::min(upto, used), caller, &covered).has_value();
 }
 
 void order::look(const core::ticket_set& points, const stream_state* caller, bool will_record) noexcept {
   for (core::ticket t : points)
-    if (!has_passed(t)) look(streams_.at(t.stream), caller, will_record);
+    if (!has_passed(t)) look(streams_.at(t.stream), caller, will_record ? t.epoch : 0);
 }
 
 // --- waiting --------------------------------------------------------------------------------------------------------

@@ -35,9 +35,9 @@ class order {
   bool is_ready(const core::ticket_set&, const stream_state& taker) const noexcept;
 
   // Looks how far a stream has come, without waiting: idle, or which events have completed. `caller` is the stream of
-  // the call, whose handle is good while it lasts; null: none. `will_record` puts an event behind what has none yet,
-  // so that a later look can tell.
-  void look(stream_state&, const stream_state* caller, bool will_record = false) noexcept;
+  // the call, whose handle is good while it lasts; null: none. `upto` puts an event behind that epoch if none is yet,
+  // so that a later look can tell; `will_record` one behind each ticket.
+  void look(stream_state&, const stream_state* caller, core::epoch upto = 0) noexcept;
   void look(const core::ticket_set&, const stream_state* caller, bool will_record = false) noexcept;
 
   // Makes `taker` (the stream of the call, or the reservoir's) wait for every ticket that is not ready. False: one can
@@ -67,6 +67,7 @@ class order {
   void give_event(backend_event*) noexcept;
   result<backend_event*> cover(stream_state&, core::epoch needed, const stream_state* caller,
                                core::epoch* upto) noexcept;
+  result<backend_event*> record_behind(stream_state&, core::epoch closed, const stream_state* caller) noexcept;
   result<void> record(const stream_state&, backend_event*) noexcept;
   result<bool> is_idle(const stream_state&) noexcept;
   void poll(stream_state&) noexcept;

@@ -14,12 +14,19 @@ namespace weir::detail {
 
 namespace {
 
-// Bringing caches together disturbs every thread, so a cheap run does it this often. As often the device is asked for
-// its free memory.
+// Bringing caches together disturbs every thread, so a cheap run does it this often; and as often takes back the large
+// blocks of other threads. As often the device is asked for its free memory.
 constexpr std::uint64_t gather_interval_ns = 10'000'000;
 
 constexpr std::uint64_t later(std::uint64_t now_ns, std::uint64_t interval_ns) noexcept {
   return interval_ns > UINT64_MAX - now_ns ? UINT64_MAX : now_ns + interval_ns;
+}
+
+// Whether what is done every gather_interval_ns at most may be done now, and then the next time is set.
+bool begins(std::uint64_t& next_ns, std::uint64_t now_ns) noexcept {
+  if (now_ns < next_ns) return false;
+  next_ns = later(now_ns, gather_interval_ns);
+  return true;
 }
 
 }  // namespace
@@ -46,7 +53,7 @@ void pool_impl::run_policies() noexcept {
 void pool_impl::tick() noexcept {
   {
     const std::lock_guard run(run_mutex_);
-    run_policies(thoroughness::cheap);
+    run_policies(thoroughness::periodic);
   }
   tell_soft_limit();
 }
@@ -60,23 +67,13 @@ bool pool_impl::are_policies_due() noexcept {
 
 // With run_mutex_ held.
 void pool_impl::run_policies(thoroughness how) noexcept {
-  if (needs_.ages) age_caches(how);
+  if (needs_.caches || how == thoroughness::whole) take_back_large(how);
   const trim_numbers n = numbers_for_policies(how);
   const trim_plan plan = plan_trim(options_.trim, n, trim_state_);
   carry_out(plan, n, how);
   note_trimmed(trim_state_, reservoir_.free_now().all(), n.chunk_bytes);
   native_calls_seen_.store(reservoir_.native_changes(), std::memory_order_relaxed);
   next_run_ns_.store(later(n.now_ns, needs_.interval_ns), std::memory_order_relaxed);
-}
-
-// What waits in caches is neither free nor of any age. So what was left alone there for an interval goes home first; on
-// demand, all of it.
-void pool_impl::age_caches(thoroughness how) noexcept {
-  const std::uint64_t now_ns = backend_->now_ns();
-  if (how == thoroughness::whole) return gather(nullptr);
-  if (now_ns < later(looked_at_caches_ns_, needs_.interval_ns)) return;
-  looked_at_caches_ns_ = now_ns;
-  reclaim_untouched();
 }
 
 trim_numbers pool_impl::numbers_for_policies(thoroughness how) noexcept {
@@ -113,17 +110,30 @@ void pool_impl::carry_out(const trim_plan& plan, const trim_numbers& n, thorough
 }
 
 void pool_impl::give_back(std::size_t keep, thoroughness how) noexcept {
-  if (how == thoroughness::whole) gather(nullptr);
-  (void)reservoir_.release_until(keep);
-  if (how == thoroughness::cheap && reservoir_.read().touched > keep) {
-    const std::uint64_t now_ns = backend_->now_ns();
-    if (gathered_ns_ == 0 || now_ns >= later(gathered_ns_, gather_interval_ns)) {
-      gathered_ns_ = now_ns;
+  const auto release = [&] {
+    (void)reservoir_.release_until(keep);
+    return reservoir_.read().touched <= keep;
+  };
+  if (how == thoroughness::whole) {
+    gather(nullptr);
+    release();
+  } else if (!release()) {
+    take_back_large(how);
+    if (!release() && begins(next_gather_ns_, backend_->now_ns())) {
       gather(nullptr);
-      (void)reservoir_.release_until(keep);
+      release();
     }
   }
   if (reservoir_.native_free() > 0 && reservoir_.read().reserved > keep) (void)trim_native(keep).has_value();
+}
+
+// What is free above 1 MiB waits in caches, where no policy sees it. What a thread does with its own costs others
+// nothing.
+void pool_impl::take_back_large(thoroughness how) noexcept {
+  if (how != thoroughness::cheap || begins(next_take_back_ns_, backend_->now_ns()))
+    reclaim_large();
+  else
+    reclaim_own_large();
 }
 
 // --- idle -----------------------------------------------------------------------------------------------------------

@@ -41,6 +41,10 @@ template <class Stream>
 template <class Stream>
 [[gnu::noinline]] void* allocate_or_throw(const std::unique_ptr<detail::pool_impl>& impl, const Stream& on,
                                           std::size_t bytes, std::size_t alignment) {
+  if constexpr (std::is_same_v<Stream, weir::stream>) {
+    void* p = nullptr;
+    if (alignment == pool::alignment_default && detail::take_other_hit(impl.get(), on, bytes, p)) return p;
+  }
   return allocate_on(impl, on, bytes, alignment).value();
 }
 
@@ -56,6 +60,9 @@ template <class Stream>
 template <class Stream>
 [[gnu::noinline]] void deallocate_or_report(const std::unique_ptr<detail::pool_impl>& impl, const Stream& on, void* p,
                                             std::size_t bytes) noexcept {
+  if constexpr (std::is_same_v<Stream, weir::stream>) {
+    if (detail::give_other_hit(impl.get(), on, p, bytes)) return;
+  }
   or_report(deallocate_on(impl, on, p, bytes));
 }
 

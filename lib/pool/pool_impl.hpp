@@ -147,10 +147,8 @@ class pool_impl {
 
   // caches.cpp
   void reclaim_caches() noexcept;
+  void reclaim_large() noexcept;
   bool reclaim_own_large() noexcept;
-  void reclaim_untouched() noexcept;  // since the last time
-  template <class Empty>
-  void reclaim_each(std::span<const std::shared_ptr<cache::block_cache>>, Empty) noexcept;
   void reclaim_caches(stream_state&, bool for_good = false) noexcept;
   static std::vector<cache::gate*> doors_of(std::span<const std::shared_ptr<cache::block_cache>>);
   void reclaim(std::span<const std::shared_ptr<cache::block_cache>>, bool for_good) noexcept;
@@ -166,12 +164,12 @@ class pool_impl {
   // policies.cpp
   void run_policies() noexcept;
   bool are_policies_due() noexcept;
-  enum class thoroughness { cheap, whole };
+  enum class thoroughness { cheap, periodic, whole };  // on the slow path, in a tick, on demand
   void run_policies(thoroughness) noexcept;
   trim_numbers numbers_for_policies(thoroughness) noexcept;
   void carry_out(const trim_plan&, const trim_numbers&, thoroughness) noexcept;
   void give_back(std::size_t keep, thoroughness) noexcept;
-  void age_caches(thoroughness) noexcept;
+  void take_back_large(thoroughness) noexcept;
   void give_back_idle(std::uint64_t duration_ns, std::uint64_t now_ns) noexcept;
   void take_back_idle_caches(std::uint64_t duration_ns, std::uint64_t now_ns) noexcept;
   void tell_soft_limit() noexcept;
@@ -227,7 +225,7 @@ class pool_impl {
   trim_state trim_state_;
   sightings sightings_;
   low_water unused_;
-  std::uint64_t gathered_ns_ = 0, looked_at_caches_ns_ = 0;
+  std::uint64_t next_gather_ns_ = 0, next_take_back_ns_ = 0;
   std::atomic<std::uint64_t> native_calls_seen_{0}, next_run_ns_{0}, next_look_at_device_ns_{0};
   background background_;  // the last: what it uses is there for as long as it runs
 };

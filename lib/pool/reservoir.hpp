@@ -156,7 +156,7 @@ class reservoir {
   bool recycle_one_region() noexcept;
   bool is_keeping_too_much() const noexcept;
   void shrink_kept() noexcept;
-  void look_at_all(const stream_state* caller) noexcept;
+  void look_at_all(const stream_state* caller, bool will_record = false) noexcept;
   bool free_native(core::extent&, const core::ticket_set&, const stream_state* caller) noexcept;
   static bool enter(core::extent&) noexcept;  // into the page map
   void forget(core::extent&) noexcept;
@@ -171,6 +171,7 @@ class reservoir {
   std::size_t missing_bytes(std::size_t bytes) const noexcept;
   std::size_t release_until_locked(std::size_t keep) noexcept;
   bool has_something_free() const noexcept;
+  void look_behind_free() noexcept;
   std::size_t release_oldest_kept() noexcept;
   std::size_t release_claimed(core::big_block*) noexcept;
   std::size_t release_region(stream_state&, core::heap::emptied) noexcept;

@@ -213,7 +213,7 @@ result<region*> reservoir::grow_region(std::size_t bytes, const stream_state* ca
 void reservoir::shelve(region* r) noexcept {
   stream_state& own = streams_.at(0);
   const std::lock_guard lock(own.mutex);
-  own.heap.add_region(r, own.current);
+  own.heap.add_region(r, own.now().epoch);
 }
 
 result<region*> reservoir::adopt_region(std::size_t bytes, stream_state& taker, bool wait) noexcept {

@@ -53,7 +53,7 @@ std::size_t reservoir::release_until(std::size_t keep) noexcept {
 std::size_t reservoir::release_until_locked(std::size_t keep) noexcept {
   const auto is_enough = [&] { return read().touched <= keep; };
   if (is_enough() || !has_something_free()) return 0;
-  look_at_all(nullptr);
+  look_behind_free();
   std::size_t released = 0;
   while (!is_enough()) {
     std::size_t bytes = release_oldest_kept();
@@ -74,6 +74,23 @@ bool reservoir::has_something_free() const noexcept {
     const std::lock_guard lock(s->mutex);
     return s->heap.empty_count() > 0;
   });
+}
+
+// Looks at the streams behind what is free and has not passed, with an event behind each that is at work: so that a
+// later run can tell, though the stream is idle at none.
+void reservoir::look_behind_free() noexcept {
+  core::ticket_set behind;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const big_block* b : kept_.blocks()) behind.add(b->tickets);
+  }
+  for (stream_state* s : streams_.all()) {
+    const std::lock_guard lock(s->mutex);
+    if (s->heap.empty_count() == 0) continue;
+    for (const core::region* r = s->heap.regions().front(); r; r = r->next)
+      if (r->is_empty()) behind.add(core::ticket{s->index, core::heap::last_of(*r)});
+  }
+  order_.look(behind, nullptr, true);
 }
 
 std::size_t reservoir::release_oldest_kept() noexcept {
@@ -120,7 +137,7 @@ std::size_t reservoir::release_one_region() noexcept {
 
 std::size_t reservoir::release_picked(const picker& picks) noexcept {
   const std::lock_guard growth(growth_);
-  look_at_all(nullptr);
+  look_behind_free();
   std::size_t released = 0;
   for (big_block* b : claim_picked(picks)) released += release_claimed(b);
   for (stream_state* s : streams_.all())

@@ -40,7 +40,9 @@ bool pool_impl::is_held_up(stream_state& s) noexcept {
 result<trim_report> pool_impl::trim(std::size_t bytes_to_keep) noexcept {
   if (!is_mine()) return error{.code = errc::forked};
   const std::size_t reserved = reservoir_.read().reserved;
-  if (reserved > bytes_to_keep) {
+  if (reserved <= bytes_to_keep) {
+    reclaim_large();  // so that they are reported free
+  } else {
     gather(nullptr);
     (void)reservoir_.release_until(bytes_to_keep);
     if (auto done = trim_native(bytes_to_keep); !done) return std::move(done).error();

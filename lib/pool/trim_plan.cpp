@@ -102,14 +102,14 @@ trim_needs needs_of(std::span<const trim_policy> policies) noexcept {
       case rule::watermark: needs.on_change = true; break;
       case rule::decay:
       case rule::idle:
-        needs.ages = true;
+        needs.caches = true;
         every(ns_of(p) / runs_per_time);
         break;
       case rule::on_pressure:
         needs.device_free = true;
         every(pressure_interval_ns);
         break;
-      case rule::defragment_above: needs.on_change = needs.fragmentation = true; break;
+      case rule::defragment_above: needs.on_change = needs.fragmentation = needs.caches = true; break;
     }
   }
   return needs;

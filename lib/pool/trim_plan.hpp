@@ -58,7 +58,7 @@ struct trim_needs {
   std::uint64_t interval_ns = std::numeric_limits<std::uint64_t>::max();  // when so much time has passed since
   bool device_free = false;
   bool fragmentation = false;
-  bool ages = false;  // of what is free
+  bool caches = false;  // whatever it finds: what is free in threads' caches counts
 };
 trim_needs needs_of(std::span<const trim_policy>) noexcept;
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Looking at a pool: statistics, walking its blocks, checking its invariants, finding what was not freed.
+#include <algorithm>
+
 #include "pool/pool_impl.hpp"
 
 namespace weir::detail {
@@ -45,6 +47,7 @@ pool_impl::cache_sums pool_impl::sum_caches() const {
     sums.held.medium_count += of.medium_count;
     sums.held.big_bytes += of.big_bytes;
     sums.held.big_count += of.big_count;
+    sums.held.large_largest = std::max(sums.held.large_largest, of.large_largest);
   }
   return sums;
 }
@@ -98,7 +101,7 @@ statistics pool_impl::read_statistics() const {
   out.free = native.held - std::min(native.held, in_pool);
   out.reserved = native.reserved;
   out.pending += reservoir_.kept_pending();
-  out.largest_free = std::max(out.largest_free, native.big_kept_largest);
+  out.largest_free = std::max({out.largest_free, native.big_kept_largest, in.held.large_largest});
   // Slab blocks in heaps are free and in no range: where they are all there is, none is one range.
   if (out.free > 0)
     out.fragmentation = 1 - static_cast<double>(std::min(out.largest_free, out.free)) / static_cast<double>(out.free);

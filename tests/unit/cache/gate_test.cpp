@@ -85,13 +85,14 @@ TEST_CASE("gate: owner and reclaimer are never inside at once") {
   for (const bool guarded : {false, true}) {
     std::atomic<bool> stop{false};
     std::atomic<gate*> made{nullptr};
-    std::uint64_t plain = 0, turns = 0, mine = 0;
+    std::uint64_t plain = 0, turns = 0;
+    std::atomic<bool> is_counted{false};
     std::thread owner([&] {
       gate g(guarded);
       made = &g;
       use(g, plain, turns, stop);
       made = nullptr;
-      while (mine == 0) std::this_thread::yield();
+      while (!is_counted) std::this_thread::yield();
     });
     while (!made) std::this_thread::yield();
     gate* one = made;
@@ -104,7 +105,7 @@ TEST_CASE("gate: owner and reclaimer are never inside at once") {
     while (made) std::this_thread::yield();
     CHECK(plain == 64 * (turns + reclaims));
     CHECK(turns > 0);
-    const_cast<volatile std::uint64_t&>(mine) = 1;
+    is_counted = true;
     owner.join();
   }
 }

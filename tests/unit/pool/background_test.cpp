@@ -163,7 +163,7 @@ TEST_CASE("background: a pool's thread goes by virtual time") {
     s.device->advance(50'000'000);
     return s.pool.statistics().reserved <= 4 * big + 32 * MiB;
   }));
-  CHECK(s.device->now_ns() >= 1'000'000'000);
+  CHECK(s.device->now_ns() >= 700'000'000);
 }
 
 TEST_CASE("background: without a period, or with nothing to do, a pool has no thread") {
@@ -242,6 +242,7 @@ TEST_CASE("background: in a child after fork there is none, and the pool's end d
 }
 
 std::optional<weir::pool> static_pool;
+weir::pool* volatile leaked_pool = nullptr;  // so that no sanitizer calls it lost
 
 TEST_CASE("background: a static pool that has one ends quietly, and so does one that is never destroyed") {
   for (const bool is_leaked : {false, true}) {
@@ -252,7 +253,7 @@ TEST_CASE("background: a static pool that has one ends quietly, and so does one 
       const auto device = sim::device::make();
       const pool_options options{.trim = {release_above(0)}, .background = 1ms};
       if (is_leaked)
-        new weir::pool(pool::make(device->make_backend(), options));
+        leaked_pool = new weir::pool(pool::make(device->make_backend(), options));
       else
         static_pool.emplace(pool::make(device->make_backend(), options));
       std::this_thread::sleep_for(3ms);

@@ -190,10 +190,12 @@ TEST_CASE("idle: what the caches of a quiet stream hold goes home, and then away
   pass(s, busy, 900ms, work);
   CHECK(reserved(s) == 2 * 32 * MiB);
   CHECK(quiet.state()->caches.size() == 1);
-  pass(s, busy, 500ms, work);
+  pass(s, busy, 250ms, work);
   CHECK(quiet.state()->caches.empty());
   CHECK(busy.state()->caches.size() == 1);
   CHECK(s.pool.statistics().cached == cached / 2);
+  CHECK(reserved(s) == 2 * 32 * MiB);  // the region is idle from now on
+  pass(s, busy, 1100ms, work);
   CHECK(reserved(s) == 32 * MiB);
 }
 

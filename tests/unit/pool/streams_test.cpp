@@ -4,6 +4,7 @@
 #include <array>
 #include <thread>
 
+#include "cache/gate.hpp"
 #include "scene.hpp"
 
 namespace weir::test {
@@ -37,27 +38,42 @@ TEST_CASE("raw handles: verified at every allocation, and with it what was freed
     s.pool.deallocate(s.pool.allocate(small, handle), handle);
     const auto before = s.device->calls().identify;
     for (int i = 0; i < 10; ++i) s.pool.deallocate(s.pool.allocate(small, handle), small, handle);
-    CHECK(s.device->calls().identify == before + (trust ? 0 : 10));
+    const auto asked = s.device->calls().identify - before;
+    if (trust || cache::has_asymmetric_barrier())
+      CHECK(asked == (trust ? 0 : 10));
+    else
+      CHECK(asked >= 20);  // without hits, frees too
   }
 }
 
 // The frees of a handle are believed until somebody allocates: what was freed on a stream that took the place of
-// another waits as the other's, and nobody gets it before the device was waited for.
+// another waits as the other's, and nobody gets it before the device was waited for. Where there are no hits, frees are
+// verified, and the block is the new stream's.
 TEST_CASE("raw handles: a block freed on the stream that came back under a handle is not handed out in its old name") {
-  for (const std::size_t bytes : {small, medium, big}) {
-    INFO(bytes);
+  for (unsigned i = 0; i < 6; ++i) {
+    const std::size_t bytes = std::array{small, medium, big}[i / 2];
+    const bool is_reclaimed = i % 2;
+    INFO(bytes << (is_reclaimed ? " in the heap" : " in a cache"));
     scene s;
     const stream_handle handle = s.device->create_stream();
     void* p = s.pool.allocate(bytes, raw_stream(handle));
     s.pool.deallocate(p, bytes, raw_stream(handle));
     p = s.pool.allocate(bytes, raw_stream(handle));
     s.device->launch(handle, long_ns, {{p, bytes}});
+    s.device->synchronize();
     s.device->destroy_stream(handle);
     REQUIRE(s.device->create_stream() == handle);
-    s.device->launch(handle, long_ns, {});
-    s.pool.deallocate(p, bytes, raw_stream(handle));  // ordered by the program's own means, say; on the new stream
+    s.device->launch(handle, long_ns, {{p, bytes}});
+    s.pool.deallocate(p, bytes, raw_stream(handle));
+    if (is_reclaimed) {
+      const weir::stream other = s.make_stream();
+      must(s.pool.defragment());
+      void* elsewhere = s.get(bytes, other);
+      CHECK_FALSE(overlap(p, bytes, elsewhere, bytes));
+      s.put(elsewhere, bytes, other);
+    }
     void* q = s.pool.allocate(bytes, raw_stream(handle));
-    CHECK_FALSE(overlap(p, bytes, q, bytes));
+    if (cache::has_asymmetric_barrier()) CHECK_FALSE(overlap(p, bytes, q, bytes));
     s.device->launch(handle, long_ns, {{q, bytes}});
     CHECK(s.device->violations().empty());
     s.pool.deallocate(q, bytes, raw_stream(handle));
