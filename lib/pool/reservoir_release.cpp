@@ -201,10 +201,6 @@ void reservoir::make_soft_room(std::size_t bytes) noexcept {
   const std::size_t taken = read().direct + bytes;
   const std::size_t keep = options_.soft_bytes_max - std::min(options_.soft_bytes_max, taken);
   (void)release_until_locked(keep);
-  if (read().touched > keep) {
-    gather_(nullptr);
-    (void)release_until_locked(keep);
-  }
   if (native_free() > 0) (void)trim_locked(base::round_down(keep, shadow_.chunk_bytes())).has_value();
 }
 

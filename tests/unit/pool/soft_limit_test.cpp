@@ -75,6 +75,25 @@ TEST_CASE("soft limit: direct blocks count, and push free native memory out befo
   s.pool.deallocate_direct(b);
 }
 
+TEST_CASE("soft limit: before a direct block passes it, what other threads' caches hold goes") {
+  std::vector<told> all;
+  scene s(noting(all));
+  const weir::stream stream = s.make_stream();
+  std::atomic<bool> has_freed{false}, done{false};
+  std::thread other([&] {
+    s.pool.deallocate(s.pool.allocate(3 * big, stream), stream);
+    has_freed = true;
+    while (!done) std::this_thread::yield();
+  });
+  while (!has_freed) std::this_thread::yield();
+  CHECK(reserved(s) == 3 * big);
+  void* direct = s.pool.allocate_direct(3 * big);
+  CHECK(all.empty());
+  done = true;
+  other.join();
+  s.pool.deallocate_direct(direct);
+}
+
 TEST_CASE("soft limit: near it free memory is recycled before the pool grows, though told not to") {
   for (const bool with : {true, false}) {
     INFO((with ? "with" : "without"));
