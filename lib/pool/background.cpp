@@ -2,11 +2,11 @@
 #include "pool/background.hpp"
 
 #include <algorithm>
+#include <csignal>
 #include <cstdlib>
 #include <ctime>
 #include <linux/futex.h>
 #include <mutex>
-#include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 

@@ -87,7 +87,7 @@ trim_plan plan_trim(std::span<const trim_policy> policies, const trim_numbers& n
 // What is less than that was used again, or others gave it back.
 void note_trimmed(trim_state& state, std::size_t free, std::size_t chunk_bytes) noexcept {
   state.decay.seen = free;
-  state.decay.left = std::min(state.decay.left, static_cast<double>(free + chunk_bytes / 2));
+  state.decay.left = std::min(state.decay.left, static_cast<double>(free) + 0.5 * static_cast<double>(chunk_bytes));
 }
 
 trim_needs needs_of(std::span<const trim_policy> policies) noexcept {
