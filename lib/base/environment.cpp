@@ -5,6 +5,7 @@
 
 namespace weir::base {
 
-const char* environment_value(const char* name) noexcept { return std::getenv(name); }
+// Safe while nobody changes the environment, which no function of the standard library promises to order.
+const char* environment_value(const char* name) noexcept { return std::getenv(name); }  // NOLINT(concurrency-mt-unsafe)
 
 }  // namespace weir::base

@@ -2,11 +2,11 @@
 #include "pool/background.hpp"
 
 #include <algorithm>
+#include <csignal>
 #include <cstdlib>
 #include <ctime>
 #include <linux/futex.h>
 #include <mutex>
-#include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -39,13 +39,13 @@ long futex(std::atomic<std::uint32_t>& word, int what, std::uint32_t value, cons
 
 }  // namespace
 
-// The driver was initialised before the first pool was made, so stop_all runs before its own handler.
-void background::prepare_once() {
-  static const int prepared = [] {
-    std::atexit(stop_all);
-    return pthread_atfork([] { running().mutex.lock(); }, [] { running().mutex.unlock(); }, forget_all);
-  }();
+// At each start: a pool's driver was initialised before the pool was made, so stop_all runs before what the driver does
+// at exit, whichever pool was the first.
+void background::prepare() {
+  static const int prepared =
+      pthread_atfork([] { running().mutex.lock(); }, [] { running().mutex.unlock(); }, forget_all);
   (void)prepared;
+  std::atexit(stop_all);
 }
 
 void background::stop_all() {
@@ -56,7 +56,7 @@ void background::stop_all() {
 
 result<void> background::start(std::chrono::nanoseconds period, std::vector<tick> ticks) {
   if (period.count() <= 0 || ticks.empty()) return {};
-  prepare_once();
+  prepare();
   period_ = period;
   ticks_ = std::move(ticks);
   const std::lock_guard lock(running().mutex);

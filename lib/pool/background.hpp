@@ -43,7 +43,7 @@ class background {
   void loop() noexcept;
   void sleep_from(std::uint32_t seen) noexcept;
   void join() noexcept;
-  static void prepare_once();
+  static void prepare();
   static void stop_all();
 
   std::chrono::nanoseconds period_{};

@@ -42,9 +42,6 @@ std::size_t decayed(const trim_numbers& n, std::uint64_t half_life_ns, trim_stat
   const std::uint64_t elapsed_ns = n.now_ns - std::min(n.now_ns, state.at_ns);
   double left = state.left * std::exp2(-static_cast<double>(elapsed_ns) / static_cast<double>(half_life_ns));
   if (n.free > state.seen) left += static_cast<double>(n.free - state.seen);
-  // What was used again is gone. Else `left` may be the larger by what rounding gave back too early: kept, or each
-  // chunk would go half a chunk early.
-  if (n.free < state.seen) left = std::min(left, static_cast<double>(n.free));
   state = {true, left, n.free, n.now_ns};
   const double chunks = std::max(0.0, (static_cast<double>(n.free) - left) / static_cast<double>(n.chunk_bytes));
   return std::min(n.free, static_cast<std::size_t>(std::floor(chunks + 0.5)) * n.chunk_bytes);
@@ -86,10 +83,11 @@ trim_plan plan_trim(std::span<const trim_policy> policies, const trim_numbers& n
   return plan;
 }
 
-// Rounding leaves half a chunk less than decay would; what is less than that, others gave back.
+// Rounding leaves half a chunk less than decay would, which stays in `left`, or each chunk would go half a chunk early.
+// What is less than that was used again, or others gave it back.
 void note_trimmed(trim_state& state, std::size_t free, std::size_t chunk_bytes) noexcept {
   state.decay.seen = free;
-  state.decay.left = std::min(state.decay.left, static_cast<double>(free + chunk_bytes / 2));
+  state.decay.left = std::min(state.decay.left, static_cast<double>(free) + 0.5 * static_cast<double>(chunk_bytes));
 }
 
 trim_needs needs_of(std::span<const trim_policy> policies) noexcept {

@@ -144,7 +144,10 @@ TEST_CASE("background: a pool's thread runs its policies, and goes with the pool
     for (int i = 0; i < 8; ++i) blocks.push_back(s.get(big, stream));
     for (void* p : blocks) s.put(p, big, stream);
     s.device->synchronize();
-    CHECK(becomes([&] { return s.pool.statistics().reserved <= 2 * big; }));
+    CHECK(becomes([&] {
+      s.device->advance(1'000'000);
+      return s.pool.statistics().reserved <= 2 * big;
+    }));
   }
   CHECK(threads_called("weir") == before);
 }
@@ -156,8 +159,11 @@ TEST_CASE("background: a pool's thread goes by virtual time") {
   s.device->synchronize();
   std::this_thread::sleep_for(20ms);
   CHECK(s.pool.statistics().reserved == 8 * big);
-  s.device->advance(1'000'000'000);
-  CHECK(becomes([&] { return s.pool.statistics().reserved <= 4 * big + 32 * MiB; }));
+  CHECK(becomes([&] {
+    s.device->advance(50'000'000);
+    return s.pool.statistics().reserved <= 4 * big + 32 * MiB;
+  }));
+  CHECK(s.device->now_ns() >= 700'000'000);
 }
 
 TEST_CASE("background: without a period, or with nothing to do, a pool has no thread") {
@@ -165,6 +171,51 @@ TEST_CASE("background: without a period, or with nothing to do, a pool has no th
   scene without({.trim = {decay(1s)}});
   scene idle({.background = 1ms});
   CHECK(threads_called("weir") == before);
+}
+
+class end_watch final : public observer {
+ public:
+  void on_leak(const leak_event&) noexcept override { threads = static_cast<int>(threads_called("weir")); }
+  int threads = -1;
+};
+
+TEST_CASE("background: it is gone before the pool's end begins") {
+  const int before = static_cast<int>(threads_called("weir"));
+  const auto watch = std::make_shared<end_watch>();
+  auto device = sim::device::make();
+  {
+    pool p = pool::make(device->make_backend(), {.trim = {release_above(0)}, .background = 1ms, .observer = watch});
+    const weir::stream stream = must(p.stream(device->create_stream()));
+    (void)p.allocate(3000, stream);
+    CHECK(becomes([&] { return static_cast<int>(threads_called("weir")) == before + 1; }));
+  }
+  CHECK(watch->threads == before);
+}
+
+// Registered before the thread is made, so it runs after what stops the thread: as a driver's own end would.
+std::atomic<int> ticks_at_exit{0};
+
+void check_at_exit() {
+  const int now = ticks_at_exit;
+  std::this_thread::sleep_for(5ms);
+  _exit(now > 0 && ticks_at_exit == now ? 7 : 8);
+}
+
+TEST_CASE("background: at exit it is stopped before what was there before it goes") {
+  std::fflush(nullptr);
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(20);
+    std::atexit(check_at_exit);
+    auto* leaked = new background;
+    (void)leaked->start(100us, {[] { ++ticks_at_exit; }}).has_value();
+    while (ticks_at_exit == 0) std::this_thread::yield();
+    std::exit(9);
+  }
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  REQUIRE(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 7);
 }
 
 // The backend that a child must not end: known here, or valgrind calls it lost.

@@ -6,6 +6,7 @@
 #include <limits>
 #include <string>
 
+#include "pool/options_check.hpp"
 #include "scene.hpp"
 
 namespace weir::test {
@@ -182,6 +183,20 @@ TEST_CASE("options: those that make no sense are refused, and say which") {
   refuse({.background = std::chrono::milliseconds(-1)}, "background");
   refuse({.keeper = true}, "keeper");
   CHECK_THROWS_AS(pool::make(device->make_backend(), {.bytes_max = 1}), weir::logic_error);
+}
+
+TEST_CASE("options: policies that give back, of a pool that cannot, are refused") {
+  backend_capabilities exported;
+  exported.device_bytes_total = GiB;
+  exported.chunk_bytes = 32 * MiB;
+  exported.can_trim = false;
+  for (const trim_policy& p : {release_above(0), watermark(0, 0), decay(std::chrono::seconds(1)),
+                               idle(std::chrono::seconds(1)), on_pressure(MiB)}) {
+    const auto refused = detail::check({.trim = {p}, .handle_types = 1}, exported);
+    REQUIRE(why(refused) == errc::invalid_argument);
+    CHECK(refused.error().message().find("handle_types") != std::string::npos);
+  }
+  must(detail::check({.trim = {retain(), defragment_above(0.5)}, .handle_types = 1}, exported));
 }
 
 TEST_CASE("backend: a null one makes no pool") {
