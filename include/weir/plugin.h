@@ -16,7 +16,7 @@
 //     }
 #pragma once
 
-#include <stddef.h>
+#include <stddef.h>  // NOLINT(modernize-deprecated-headers): C has no other
 
 struct CUstream_st;  // cudaStream_t is a pointer to it
 

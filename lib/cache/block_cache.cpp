@@ -11,6 +11,9 @@ namespace {
 
 // The first limit of a class that is in use: a few blocks, so that a program that frees one of each size parks little.
 constexpr std::uint32_t limit_first = 8;
+// And the last of one that is given to and hardly taken from: what a stream that frees the blocks of another hands on
+// in one go, which is as often as the other looks at it.
+constexpr std::uint32_t limit_given_to = 32;
 // Of the large blocks these stay when the others have to go: what a program that frees more than it takes back would
 // ask for next.
 constexpr unsigned large_kept = 4;
@@ -97,15 +100,17 @@ void* block_cache::hand_out(unsigned at, std::size_t asked) noexcept {
 
 bool block_cache::give_slow(core::size_class index, core::block b, spill& out) {
   std::uint32_t limit;
+  bool is_in_use;
   {
     const inside here(gate_);
     if (!here) return false;
     if (push(index, b)) return true;
     const magazine& m = magazines_[index];
-    // It ran over, but what it has was hardly taken from: more room would only park more.
-    const bool is_in_use = m.limit == 0 || m.taken - records_[index].grown >= m.limit;
-    limit = is_in_use ? limit_after(index, m.limit) : m.limit;
-    if (is_in_use && limit == 0 && rob_idle(index, out)) limit = limit_after(index, 0);
+    // Where what it has was hardly taken from, more room would only park more.
+    is_in_use = m.taken - records_[index].grown >= m.limit;
+    const bool may_grow = is_in_use || m.limit < limit_given_to;
+    limit = may_grow ? limit_after(index, m.limit) : m.limit;
+    if (may_grow && limit == 0 && rob_idle(index, out)) limit = limit_after(index, 0);
   }
   std::unique_ptr<core::block[]> room;  // from the host, and so outside; what it is exchanged for goes outside too
   if (limit > magazines_[index].limit) room = std::make_unique<core::block[]>(limit);
@@ -114,7 +119,7 @@ bool block_cache::give_slow(core::size_class index, core::block b, spill& out) {
   grow(index, room, limit);
   if (push(index, b)) return true;
   const unsigned count = magazines_[index].count;
-  remove_oldest(index, (count + 1) / 2, out);
+  remove_oldest(index, is_in_use ? (count + 1) / 2 : count - count / 4, out);
   if (push(index, b)) return true;
   b.state->store(core::life_cached, std::memory_order_relaxed);
   ++records_[index].removed;

@@ -45,13 +45,13 @@ class page_map {
   // The range that is entered for the granule of `address`, or null. May be null where find() leads to one, in a
   // region's last page; may be of another granule, or of none any more, where `address` is no live block.
   static core::range* find_range(std::uintptr_t address) noexcept {
-    const std::uintptr_t page = address >> page_bits;
-    if (page >> (leaf_bits + root_bits)) [[unlikely]]
+    const std::uintptr_t above = address >> (page_bits + leaf_bits);
+    if (above >= std::size_t{1} << root_bits) [[unlikely]]
       return nullptr;
-    const leaf* l = root_[page >> leaf_bits].load(std::memory_order_acquire);
+    const leaf* l = root_[above].load(std::memory_order_acquire);
     if (!l) [[unlikely]]
       return nullptr;
-    const std::uintptr_t table = l->table[page & (leaf_count - 1)].load(std::memory_order_relaxed);
+    const std::uintptr_t table = l->table[(address >> page_bits) & (leaf_count - 1)].load(std::memory_order_relaxed);
     if (!table) [[unlikely]]
       return nullptr;
     using place = std::atomic<core::range*>;

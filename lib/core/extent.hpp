@@ -44,27 +44,29 @@ struct region;
 
 enum class range_kind : std::uint8_t { free, pending, medium, slab };
 
-// A run of granules in one region. Its first line is what every free reads.
+// A run of granules in one region. What a free of a small block reads and writes is in its first line, but for the
+// states past the 32nd, of blocks of 256 bytes.
 struct alignas(64) range {
   // While it is a slab: whose pool's, by id, and where its blocks are. 0 while it is anything else.
   std::atomic<std::uint64_t> slab_of{0};
   std::uintptr_t blocks_begin = 0;
-  std::uint32_t block_bytes = 0;    // of one
-  std::uint32_t block_inverse = 0;  // 2^31 over the units of one, rounded up: position_in
+  std::uint32_t block_bytes = 0;
+  std::uint32_t block_inverse = 0;  // 2^31 over the units of one block, rounded up: position_in
   size_class index = 0;             // of a slab
   std::uint8_t block_count = 0;     // of a slab
   std::atomic<range_kind> kind{range_kind::free};
+  std::atomic<life> states[slab_blocks_max]{};  // of a slab's blocks; [0] of a medium block
+
   region* home = nullptr;
   std::uint32_t first = 0;
   std::uint32_t count = 0;
-
-  std::atomic<life> states[slab_blocks_max]{};  // of a slab's blocks; [0] of a medium block
-
+  const void* taker = nullptr;  // of a slab: the cache that was last given blocks of it
   epoch last = 0;  // of the home stream: its free parts may be taken by it at any time, by others after this
   std::uint64_t free_bits = 0;  // of a slab: blocks in the heap
   range* prev = nullptr;        // in a bin, or in the list of slabs with free blocks
   range* next = nullptr;
 };
+static_assert(offsetof(range, states) <= 32);
 
 enum class extent_kind : std::uint8_t { region, big };
 

@@ -26,6 +26,9 @@ constexpr unsigned slab_blocks(size_class index, std::uint32_t granules) noexcep
   return static_cast<unsigned>(std::min<std::size_t>(granules * granule_bytes / class_bytes(index), slab_blocks_max));
 }
 
+// Of the slabs that other takers have.
+constexpr unsigned slabs_looked_at_max = 8;
+
 // What position_in multiplies with to divide by a block's units.
 constexpr std::uint32_t inverse_of(std::size_t bytes) noexcept {
   return static_cast<std::uint32_t>(base::divide_up(std::size_t{1} << block_inverse_shift, bytes / unit_bytes));
@@ -168,21 +171,19 @@ void heap::dissolve(range* slab) noexcept {
   give_range(slab, slab->last);
 }
 
-unsigned heap::take_blocks(size_class index, block* out, unsigned count, epoch last_max, bool tight) noexcept {
+// From the slabs that have some; `only`: from those that nobody else got blocks of, among the first few.
+unsigned heap::take_from_slabs(size_class index, block* out, unsigned count, epoch last_max,
+                               const void* only) noexcept {
   unsigned taken = 0;
-  range* slab = slabs_[index].front();
-  while (taken < count) {
-    if (!slab) {
-      if (taken) break;  // one new slab at a time, and only for someone who would go away with nothing
-      slab = new_slab(index, last_max, tight);
-      if (!slab) break;
-    }
-    range* next = slab->next;
-    if (slab->last <= last_max) {
+  unsigned looked_at = 0;
+  for (range* slab = slabs_[index].front(); slab && taken < count;) {
+    range* const next = slab->next;
+    if (only && slab->taker != only && ++looked_at > slabs_looked_at_max) break;
+    if (slab->last <= last_max && (!only || slab->taker == only)) {
       for (; slab->free_bits && taken < count; ++taken) {
         const auto bit = static_cast<unsigned>(std::countr_zero(slab->free_bits));
         slab->free_bits &= slab->free_bits - 1;
-        const std::uintptr_t at = slab->home->at(slab->first) + bit * class_bytes(index);
+        const std::uintptr_t at = slab->blocks_begin + bit * std::size_t{slab->block_bytes};
         out[taken] = {base::pointer(at), &slab->states[bit]};
       }
       if (!slab->free_bits) slabs_[index].remove(slab);
@@ -191,6 +192,20 @@ unsigned heap::take_blocks(size_class index, block* out, unsigned count, epoch l
   }
   free_ -= taken * class_bytes(index);
   return taken;
+}
+
+// One new slab at a time, and only for someone who would go away with nothing.
+unsigned heap::take_blocks(size_class index, block* out, unsigned count, epoch last_max, bool tight,
+                           const void* taker) noexcept {
+  unsigned taken = taker ? take_from_slabs(index, out, count, last_max, taker) : 0;
+  if (taken) return taken;
+  if (!taker) taken = take_from_slabs(index, out, count, last_max, nullptr);
+  if (taken) return taken;
+  if (range* fresh = new_slab(index, last_max, tight)) {
+    fresh->taker = taker;
+    return take_from_slabs(index, out, count, last_max, taker);
+  }
+  return taker ? take_from_slabs(index, out, count, last_max, nullptr) : 0;
 }
 
 void heap::give_block(range* slab, unsigned block, epoch last) noexcept {

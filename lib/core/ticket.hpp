@@ -8,6 +8,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -23,22 +24,28 @@ struct ticket {
   core::epoch epoch = 0;
 };
 
-// Tickets that must all have passed. Nearly always one or two.
+// Tickets that must all have passed. Nearly always one or two, which take nothing from the host.
 class ticket_set {
  public:
   ticket_set() = default;
-  ticket_set(ticket only) : tickets_{only} {}
+  ticket_set(ticket only) : few_{only}, few_count_(1) {}
 
-  bool is_empty() const noexcept { return tickets_.empty(); }
-  auto begin() const noexcept { return tickets_.begin(); }
-  auto end() const noexcept { return tickets_.end(); }
+  bool is_empty() const noexcept { return begin() == end(); }
+  const ticket* begin() const noexcept { return many_.empty() ? few_.data() : many_.data(); }
+  const ticket* end() const noexcept { return many_.empty() ? few_.data() + few_count_ : many_.data() + many_.size(); }
 
   void add(ticket more) {
-    const auto same = std::find_if(tickets_.begin(), tickets_.end(), [&](ticket t) { return t.stream == more.stream; });
-    if (same == tickets_.end())
-      tickets_.push_back(more);
-    else
-      same->epoch = std::max(same->epoch, more.epoch);
+    for (ticket* t = const_cast<ticket*>(begin()); t != end(); ++t) {
+      if (t->stream != more.stream) continue;
+      t->epoch = std::max(t->epoch, more.epoch);
+      return;
+    }
+    if (many_.empty() && few_count_ < few_.size()) {
+      few_[few_count_++] = more;
+      return;
+    }
+    if (many_.empty()) many_.assign(few_.begin(), few_.end());
+    many_.push_back(more);
   }
   void add(const ticket_set& more) {
     for (ticket t : more) add(t);
@@ -46,11 +53,13 @@ class ticket_set {
 
   template <class Passed>
   bool all(Passed passed) const {
-    return std::all_of(tickets_.begin(), tickets_.end(), passed);
+    return std::all_of(begin(), end(), passed);
   }
 
  private:
-  std::vector<ticket> tickets_;
+  std::array<ticket, 2> few_{};
+  std::uint32_t few_count_ = 0;
+  std::vector<ticket> many_;  // all of them, once there were more than few
 };
 
 }  // namespace weir::core

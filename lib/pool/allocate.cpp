@@ -188,8 +188,9 @@ void pool_impl::grow_for_hand_over(std::size_t bytes, stream_state& s) noexcept 
     h.grown += more;
   }
   if (is_big) {
-    if (auto b = reservoir_.grow_big(bytes, pool::alignment_default, &s)) reservoir_.give_back_claim(*b);
-  } else if (auto region = reservoir_.grow_region(bytes, &s)) {
+    if (auto b = reservoir_.grow_big(bytes, pool::alignment_default, &s, reservoir::urgency::ahead))
+      reservoir_.give_back_claim(*b);
+  } else if (auto region = reservoir_.grow_region(bytes, &s, reservoir::urgency::ahead)) {
     reservoir_.shelve(*region);
   }
 }
@@ -211,8 +212,8 @@ void* pool_impl::take_small(const heap_request& r, stream_state& home, core::epo
   unsigned taken;
   {
     const std::lock_guard lock(home.mutex);
-    if (joining) home.heap.add_region(joining, home.current);
-    taken = home.heap.take_blocks(index, batch.data(), want, last_max, r.is_tight);
+    if (joining) home.heap.add_region(joining, home.now().epoch);
+    taken = home.heap.take_blocks(index, batch.data(), want, last_max, r.is_tight, cache);
     // Rather a free block of a larger class than none.
     while (taken == 0 && r.is_desperate && index + 1u < core::class_count)
       if (core::class_bytes(++index) % r.alignment == 0)
@@ -239,7 +240,7 @@ void* pool_impl::take_medium(const heap_request& r, stream_state& home, core::ep
   core::range* range;
   {
     const std::lock_guard lock(home.mutex);
-    if (joining) home.heap.add_region(joining, home.current);
+    if (joining) home.heap.add_region(joining, home.now().epoch);
     range = home.heap.take_range(r.bytes, r.alignment, last_max);
     if (!range) return nullptr;
     range->states[0].store(r.state, std::memory_order_relaxed);
@@ -283,8 +284,10 @@ result<bool> pool_impl::settle_waiting(stream_state& s) noexcept {
     s.heap.each_pending([&](const core::ticket_set& tickets) { behind.add(tickets); });
   }
   if (behind.is_empty()) return false;
-  for (core::ticket t : behind)
-    if (auto waited = order_.make_wait(s, t, &s); !waited) return waited;
+  for (core::ticket t : behind) {
+    const core::ticket upto{t.stream, std::min(t.epoch, order_.waitable(t.stream, &s))};
+    if (auto waited = order_.make_wait(s, upto, &s); !waited) return waited;
+  }
   return settle_known(s);
 }
 
@@ -423,7 +426,7 @@ result<void*> pool_impl::big_miss(std::size_t bytes, std::size_t alignment, life
 
 // A kept block that fits, this stream made to wait for those that used it.
 result<void*> pool_impl::big_waiting(std::size_t bytes, std::size_t alignment, life state, stream_state& s) noexcept {
-  core::big_block* b = reservoir_.claim_kept(bytes, alignment);
+  core::big_block* b = reservoir_.claim_kept(bytes, alignment, s);
   if (!b) return static_cast<void*>(nullptr);
   auto waited = order_.make_wait(s, b->tickets, &s);
   if (!waited || !*waited) {

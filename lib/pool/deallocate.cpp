@@ -151,8 +151,7 @@ result<void> pool_impl::free_small(range& slab, unsigned block, life state, std:
     const std::lock_guard lock(s.mutex);
     ++s.counters.deallocations[slab.index];
   }
-  if (spill.count == 0) return {};
-  return_blocks(s, {spill.blocks.data(), spill.count});
+  if (spill.count) return_blocks(s, {spill.blocks.data(), spill.count});
   order_.answer(s);
   return {};
 }
@@ -235,8 +234,7 @@ result<void> pool_impl::free_large(const cache::large_block& b, life state, std:
   cache::block_cache* cache = is_usual ? cache_for(s) : nullptr;
   cache::block_cache::large_spill spill;
   if (cache && cache->give_large_slow(b, spill)) {
-    if (spill.count == 0) return {};
-    return_large(s, {spill.blocks.data(), spill.count});
+    if (spill.count) return_large(s, {spill.blocks.data(), spill.count});
   } else {
     count(b.medium ? medium_deallocations_ : big_deallocations_);
     return_large(s, {&b, 1}, tickets_of_free(at, state, s));
@@ -266,7 +264,7 @@ void pool_impl::return_large(stream_state& from, std::span<const cache::large_bl
     const std::lock_guard lock(home.mutex);  // before the state, so that no walk meets a block in between
     b.medium->states[0].store(core::life_free, std::memory_order_relaxed);
     if (&home == &from && is_own)
-      home.heap.give_range(b.medium, from.current);
+      home.heap.give_range(b.medium, from.now().epoch);
     else
       home.heap.give_range_pending(b.medium, tickets);
   }

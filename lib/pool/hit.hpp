@@ -84,7 +84,7 @@ inline bool give_other_hit(const pool_impl* pool, const weir::stream& on, void* 
 // The same with a raw handle. Both: `pool` may be null.
 inline bool take_raw_hit(const pool_impl* pool, stream_handle handle, std::size_t bytes, void*& block) noexcept {
   const stream_state* s = pool ? raw_places::find(handle, pool->id()) : nullptr;
-  if (!s || !pool->is_verified(handle, *s)) return false;
+  if (!s || s->is_asked.load(std::memory_order_relaxed) || !pool->is_verified(handle, *s)) return false;
   cache::block_cache* cache = met_cache(pool, s);
   if (!cache) cache = other_cache(pool, s);
   if (!cache) return false;
@@ -95,7 +95,8 @@ inline bool take_raw_hit(const pool_impl* pool, stream_handle handle, std::size_
 
 inline bool give_raw_hit(const pool_impl* pool, stream_handle handle, void* p, std::size_t bytes) noexcept {
   const stream_state* s = pool ? raw_places::find(handle, pool->id()) : nullptr;
-  if (!s) return false;
+  // Only a call with the handle may record on the stream: what is asked of it is answered on the long way.
+  if (!s || s->is_asked.load(std::memory_order_relaxed)) return false;
   cache::block_cache* cache = met_cache(pool, s);
   if (!cache) cache = other_cache(pool, s);
   return cache && (give_to(cache, pool, p, bytes) || pool->give_large_hit(*cache, p, bytes));

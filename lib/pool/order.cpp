@@ -54,6 +54,19 @@ core::epoch order::waitable(const stream_state& s, const stream_state* caller) c
   return std::max(s.covered, s.passed.load(std::memory_order_acquire));
 }
 
+core::epoch order::waitable(core::stream_index index, const stream_state* caller) const noexcept {
+  const stream_state& s = streams_.at(index);
+  const std::lock_guard lock(s.mutex);
+  return waitable(s, caller);
+}
+
+bool order::can_wait(const core::ticket_set& points, const stream_state* caller) const noexcept {
+  return points.all([&](core::ticket t) {
+    if (caller && t.stream == caller->index) return true;
+    return t.epoch <= waitable(t.stream, caller);
+  });
+}
+
 // --- events ---------------------------------------------------------------------------------------------------------
 
 result<backend_event*> order::take_event() noexcept {
@@ -93,6 +106,11 @@ result<backend_event*> order::cover(stream_state& s, core::epoch needed, const s
     }
     closed = s.close();
   }
+  *upto = closed;
+  return record_behind(s, closed, caller);
+}
+
+result<backend_event*> order::record_behind(stream_state& s, core::epoch closed, const stream_state* caller) noexcept {
   auto event = take_event();
   if (!event) return event;
   if (auto done = record(s, *event); !done) {
@@ -106,7 +124,6 @@ result<backend_event*> order::cover(stream_state& s, core::epoch needed, const s
   const auto at = std::find_if(s.events.begin(), s.events.end(), [&](const auto& r) { return r.upto > closed; });
   s.events.insert(at, {closed, *event});
   s.covered = std::max(s.covered, closed);
-  *upto = closed;
   return *event;
 }
 
@@ -173,21 +190,26 @@ void order::poll(stream_state& s) noexcept {
 }
 
 void order::look(stream_state& s, const stream_state* caller, core::epoch upto) noexcept {
-  core::epoch closed = 0;
+  core::epoch closed = 0, used;
+  bool is_covered;
   {
     const std::lock_guard lock(s.mutex);
+    // Nothing is of what is not known yet, and nobody waits for an event of it.
+    if (std::max(s.used, s.covered) <= s.passed.load(std::memory_order_acquire)) return;
+    used = s.used;
+    is_covered = used <= s.covered;
     if (may_touch(s, caller)) closed = s.close();
   }
   if (closed) {
     const auto idle = is_idle(s);
     if (idle && *idle) return s.raise_passed(closed);
-  } else {
+  } else if (!is_covered) {
     s.is_asked.store(true, std::memory_order_relaxed);
   }
   poll(s);
-  if (!upto || !closed) return;
+  if (!upto || !closed || is_covered) return;
   core::epoch covered = 0;
-  (void)cover(s, upto, caller, &covered).has_value();
+  (void)cover(s, std::min(upto, used), caller, &covered).has_value();
 }
 
 void order::look(const core::ticket_set& points, const stream_state* caller, bool will_record) noexcept {

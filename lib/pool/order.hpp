@@ -60,6 +60,9 @@ class order {
   // With the stream's lock: the last of its epochs that somebody can be made to wait for. Of a stream that may not be
   // touched, what an event covers already.
   core::epoch waitable(const stream_state&, const stream_state* caller) const noexcept;
+  core::epoch waitable(core::stream_index, const stream_state* caller) const noexcept;  // takes the lock
+  // Whether `caller` could be made to wait for all of them now.
+  bool can_wait(const core::ticket_set&, const stream_state* caller) const noexcept;
   const order_counters& counters() const noexcept { return counters_; }
 
  private:
@@ -67,6 +70,7 @@ class order {
   void give_event(backend_event*) noexcept;
   result<backend_event*> cover(stream_state&, core::epoch needed, const stream_state* caller,
                                core::epoch* upto) noexcept;
+  result<backend_event*> record_behind(stream_state&, core::epoch closed, const stream_state* caller) noexcept;
   result<void> record(const stream_state&, backend_event*) noexcept;
   result<bool> is_idle(const stream_state&) noexcept;
   void poll(stream_state&) noexcept;

@@ -39,8 +39,12 @@ template <class Stream>
 }
 
 template <class Stream>
-[[gnu::noinline]] void* allocate_or_throw(const std::unique_ptr<detail::pool_impl>& impl, const Stream& on,
-                                          std::size_t bytes, std::size_t alignment) {
+[[gnu::noinline]] void* allocate_or_throw(const std::unique_ptr<detail::pool_impl>& impl, std::size_t bytes,
+                                          const Stream& on, std::size_t alignment) {
+  if constexpr (std::is_same_v<Stream, weir::stream>) {
+    void* p = nullptr;
+    if (alignment == pool::alignment_default && detail::take_other_hit(impl.get(), on, bytes, p)) return p;
+  }
   return allocate_on(impl, on, bytes, alignment).value();
 }
 
@@ -54,8 +58,11 @@ template <class Stream>
 }
 
 template <class Stream>
-[[gnu::noinline]] void deallocate_or_report(const std::unique_ptr<detail::pool_impl>& impl, const Stream& on, void* p,
+[[gnu::noinline]] void deallocate_or_report(const std::unique_ptr<detail::pool_impl>& impl, void* p, const Stream& on,
                                             std::size_t bytes) noexcept {
+  if constexpr (std::is_same_v<Stream, weir::stream>) {
+    if (detail::give_other_hit(impl.get(), on, p, bytes)) return;
+  }
   or_report(deallocate_on(impl, on, p, bytes));
 }
 
@@ -117,7 +124,7 @@ void* pool::allocate(std::size_t bytes, const weir::stream& on) {
   void* p = nullptr;
   if (detail::take_hit(impl_.get(), on.state(), bytes, p)) [[likely]]
     return p;
-  return allocate_or_throw(impl_, on, bytes, alignment_default);
+  return allocate_or_throw(impl_, bytes, on, alignment_default);
 }
 
 void* pool::allocate(std::size_t bytes, const weir::stream& on, std::size_t alignment) {
@@ -143,11 +150,11 @@ result<void> pool::try_deallocate(void* p, const weir::stream& on) noexcept { re
 result<void> pool::try_deallocate(void* p, raw_stream on) noexcept { return try_deallocate(p, 0, on); }
 
 void pool::deallocate(void* p, const weir::stream& on) noexcept {
-  if (!detail::give_hit(impl_.get(), on.state(), p, 0)) deallocate_or_report(impl_, on, p, 0);
+  if (!detail::give_hit(impl_.get(), on.state(), p, 0)) deallocate_or_report(impl_, p, on, 0);
 }
 void pool::deallocate(void* p, raw_stream on) noexcept { or_report(try_deallocate(p, on)); }
 void pool::deallocate(void* p, std::size_t bytes, const weir::stream& on) noexcept {
-  if (!detail::give_hit(impl_.get(), on.state(), p, bytes)) deallocate_or_report(impl_, on, p, bytes);
+  if (!detail::give_hit(impl_.get(), on.state(), p, bytes)) deallocate_or_report(impl_, p, on, bytes);
 }
 void pool::deallocate(void* p, std::size_t bytes, raw_stream on) noexcept { or_report(try_deallocate(p, bytes, on)); }
 

@@ -83,8 +83,10 @@ result<void> reservoir::make_room(std::size_t bytes) noexcept {
   return error{.code = errc::out_of_memory, .bytes = bytes, .limit = limit > taken ? limit - taken : 0};
 }
 
-result<reservoir::native_range> reservoir::allocate_native(std::size_t bytes, const stream_state* caller) noexcept {
-  if (options_.order.recycle || would_pass_soft(missing_bytes(bytes))) recycle_for(bytes, caller);
+result<reservoir::native_range> reservoir::allocate_native(std::size_t bytes, const stream_state* caller,
+                                                           urgency when) noexcept {
+  if (when == urgency::now && (options_.order.recycle || would_pass_soft(missing_bytes(bytes))))
+    recycle_for(bytes, caller);
   if (auto room = make_room(bytes); !room) return std::move(room).error();
   const std::size_t reserved = read().reserved;
   auto p = backend_.allocate(bytes, backend_.own_stream());
@@ -153,8 +155,8 @@ result<void> reservoir::trim_locked(std::size_t bytes_to_keep) noexcept {
 
 // --- recycling ------------------------------------------------------------------------------------------------------
 
-void reservoir::look_at_all(const stream_state* caller) noexcept {
-  for (stream_state* s : streams_.all()) order_.look(*s, caller);
+void reservoir::look_at_all(const stream_state* caller, bool will_record) noexcept {
+  for (stream_state* s : streams_.all()) order_.look(*s, caller, will_record ? core::epoch_any : 0);
 }
 
 // The kept block to give back: the smallest that is enough by itself, else the largest; nothing else needs so few
@@ -200,7 +202,11 @@ void reservoir::recycle_for(std::size_t bytes, const stream_state* caller) noexc
   bool is_gathered = false;
   for (std::size_t missing = missing_bytes(bytes); missing != 0; missing = missing_bytes(bytes)) {
     if (recycle_one_kept(missing) || recycle_one_region()) continue;
-    if (is_gathered) return;
+    // The pool will grow. Behind what could not be had now goes an event, so that it can be had once it has passed.
+    if (is_gathered) {
+      if (has_something_free()) look_at_all(caller, true);
+      return;
+    }
     gather_(caller);
     is_gathered = true;
   }

@@ -45,7 +45,7 @@ class reservoir {
   // How many that would fit were allocated on this stream, freed on others, and are not ready for it.
   std::size_t count_pending(std::size_t bytes, const stream_state& home) const noexcept;
   // The same with tickets still to be waited for: claimed, so nobody else gets it. give_back_claim undoes it.
-  core::big_block* claim_kept(std::size_t bytes, std::size_t alignment) noexcept;
+  core::big_block* claim_kept(std::size_t bytes, std::size_t alignment, const stream_state& taker) noexcept;
   void give_back_claim(core::big_block*) noexcept;
   void publish_claim(core::big_block*, std::size_t bytes, std::size_t alignment, const stream_state& on,
                      core::life) noexcept;
@@ -59,11 +59,14 @@ class reservoir {
   };
   fit fit_of(std::size_t bytes, std::size_t alignment) const noexcept;
   // A new one, with the reservoir's ticket.
-  result<core::big_block*> grow_big(std::size_t bytes, std::size_t alignment, const stream_state* caller) noexcept;
+  // Ahead of need nothing is given back for it.
+  enum class urgency { now, ahead };
+  result<core::big_block*> grow_big(std::size_t bytes, std::size_t alignment, const stream_state* caller,
+                                    urgency = urgency::now) noexcept;
 
   // --- regions ---
   // One that holds at least `bytes` in one range, with the reservoir's ticket.
-  result<core::region*> grow_region(std::size_t bytes, const stream_state* caller) noexcept;
+  result<core::region*> grow_region(std::size_t bytes, const stream_state* caller, urgency = urgency::now) noexcept;
   // A wholly free region in some heap but the taker's, last used before what is ready for the taker, or null. With
   // `wait`, the first there is, and the taker is made to wait.
   result<core::region*> adopt_region(std::size_t bytes, stream_state& taker, bool wait) noexcept;
@@ -148,7 +151,7 @@ class reservoir {
     std::uintptr_t base;
     std::size_t bytes;
   };
-  result<native_range> allocate_native(std::size_t bytes, const stream_state* caller) noexcept;
+  result<native_range> allocate_native(std::size_t bytes, const stream_state* caller, urgency) noexcept;
   result<void> trim_locked(std::size_t bytes_to_keep) noexcept;
   result<void> make_room(std::size_t bytes) noexcept;
   void recycle_for(std::size_t bytes, const stream_state* caller) noexcept;
@@ -156,7 +159,7 @@ class reservoir {
   bool recycle_one_region() noexcept;
   bool is_keeping_too_much() const noexcept;
   void shrink_kept() noexcept;
-  void look_at_all(const stream_state* caller) noexcept;
+  void look_at_all(const stream_state* caller, bool will_record = false) noexcept;
   bool free_native(core::extent&, const core::ticket_set&, const stream_state* caller) noexcept;
   static bool enter(core::extent&) noexcept;  // into the page map
   void forget(core::extent&) noexcept;

@@ -85,11 +85,12 @@ std::size_t reservoir::count_pending(std::size_t bytes, const stream_state& home
   return count;
 }
 
-big_block* reservoir::claim_kept(std::size_t bytes, std::size_t alignment) noexcept {
+big_block* reservoir::claim_kept(std::size_t bytes, std::size_t alignment, const stream_state& taker) noexcept {
   const fit need = fit_of(bytes, alignment);
   const std::lock_guard lock(mutex_);
   // A block far too large would be pinned by what fits in its corner; given back, its chunks serve the same request.
-  big_block* b = kept_.find(need.bytes, need.bytes_max, [](const core::ticket_set&) { return true; });
+  big_block* b = kept_.find(need.bytes, need.bytes_max,
+                            [&](const core::ticket_set& tickets) { return order_.can_wait(tickets, &taker); });
   if (b) claim(b);
   return b;
 }
@@ -141,9 +142,10 @@ void reservoir::keep_locked(big_block* b, core::ticket_set tickets) noexcept {
   kept_.insert(b);
 }
 
-result<big_block*> reservoir::grow_big(std::size_t bytes, std::size_t alignment, const stream_state* caller) noexcept {
+result<big_block*> reservoir::grow_big(std::size_t bytes, std::size_t alignment, const stream_state* caller,
+                                       urgency when) noexcept {
   const std::lock_guard growth(growth_);
-  auto native = allocate_native(native_bytes(bytes, alignment, granularity_), caller);
+  auto native = allocate_native(native_bytes(bytes, alignment, granularity_), caller, when);
   if (!native) return std::move(native).error();
   big_block* b = new_big();
   b->pool = pool_id_;
@@ -179,7 +181,7 @@ region* reservoir::new_region(std::uint32_t granules) {
   return r;
 }
 
-result<region*> reservoir::grow_region(std::size_t bytes, const stream_state* caller) noexcept {
+result<region*> reservoir::grow_region(std::size_t bytes, const stream_state* caller, urgency when) noexcept {
   const std::lock_guard growth(growth_);
   const std::size_t chunk = shadow_.chunk_bytes();
   // Native ones begin at 512 bytes, granules at their own size: room for what that may cost, where the region would
@@ -188,9 +190,10 @@ result<region*> reservoir::grow_region(std::size_t bytes, const stream_state* ca
   const bool divides = options_.region_bytes % base::round_up(bytes, slack) == 0 && bytes > core::small_bytes_max;
   const std::size_t least = base::round_up(bytes + slack, chunk);
   const std::size_t want = std::max(options_.region_bytes + (divides ? slack : 0), least);
-  auto native = allocate_native(want, caller);
+  auto native = allocate_native(want, caller, when);
   // Where there is no room for the usual size, the smallest that serves is better than none.
-  if (!native && native.error().code == errc::out_of_memory && least < want) native = allocate_native(least, caller);
+  if (!native && native.error().code == errc::out_of_memory && least < want)
+    native = allocate_native(least, caller, when);
   if (!native) return std::move(native).error();
   const std::uintptr_t begin = base::round_up(native->base, core::granule_bytes);
   const std::uintptr_t end = base::round_down(native->base + native->bytes, core::granule_bytes);
@@ -213,7 +216,7 @@ result<region*> reservoir::grow_region(std::size_t bytes, const stream_state* ca
 void reservoir::shelve(region* r) noexcept {
   stream_state& own = streams_.at(0);
   const std::lock_guard lock(own.mutex);
-  own.heap.add_region(r, own.current);
+  own.heap.add_region(r, own.now().epoch);
 }
 
 result<region*> reservoir::adopt_region(std::size_t bytes, stream_state& taker, bool wait) noexcept {

@@ -77,6 +77,7 @@ class stream_state {
   core::range_store store;
   core::heap heap;
   core::epoch current = 1;
+  core::epoch used = 0;     // the last that a ticket, or something free in a heap, is of
   core::epoch covered = 0;  // by an event recorded
   core::epoch end = 0;      // of a retired stream: the epoch of its last work, 0 where no event is behind that
   struct recorded {
@@ -97,9 +98,12 @@ class stream_state {
   cache::block_counters counters;  // of caches that are gone, and of calls past any cache
 
   // All with the lock held.
-  core::ticket now() const noexcept { return {index, current}; }
+  core::ticket now() noexcept {
+    used = current;
+    return {index, current};
+  }
   // After all that was put on it so far, by a program that puts nothing on it once it is retired.
-  core::ticket last_use() const noexcept { return {index, end ? end : current}; }
+  core::ticket last_use() noexcept { return end ? core::ticket{index, end} : now(); }
   core::epoch close() noexcept { return current++; }
   void join(core::ticket) noexcept;
   bool has_joined(core::ticket) const noexcept;

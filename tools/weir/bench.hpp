@@ -6,9 +6,7 @@
 #include <string>
 #include <vector>
 
-namespace CLI {
-class App;
-}
+#include "cli11_fwd.hpp"
 
 namespace weir::cli {
 

@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::size_t small = 3000, medium = 12 * MiB, big = 64 * MiB;
 
-TEST_CASE("one stream alone: its memory comes back at once and no event is ever made") {
+TEST_CASE("one stream alone: its memory comes back at once, and an event is made only where the pool grows meanwhile") {
   scene s;
   const weir::stream stream = s.make_stream();
   for (const std::size_t bytes : {small, medium, big}) {
@@ -29,10 +29,9 @@ TEST_CASE("one stream alone: its memory comes back at once and no event is ever 
     s.put(s.get(bytes, stream), bytes, stream);
   }
   const auto calls = s.device->calls();
-  CHECK(calls.record == 0);
+  CHECK(calls.record <= calls.grow);
   CHECK(calls.wait == 0);
   CHECK(calls.synchronize == 0);
-  CHECK(s.pool.statistics().native.record == 0);
   CHECK(s.pool.statistics().waits_inserted == 0);
 }
 

@@ -199,7 +199,7 @@ TEST_CASE("defragment: caches and pending blocks come together, and it says by h
   scene s;
   const weir::stream a = s.make_stream(), b = s.make_stream();
   std::vector<void*> blocks;
-  for (int i = 0; i < 30; ++i) blocks.push_back(s.get(MiB, a));
+  for (int i = 0; i < 80; ++i) blocks.push_back(s.get(MiB, a));
   void* stays = s.get(small, a);  // so that the region stays
   s.order(a, b);
   for (std::size_t i = 0; i < blocks.size(); ++i) s.put(blocks[i], MiB, i % 2 ? a : b);
