@@ -117,6 +117,7 @@ struct big_block : extent {
   std::uintptr_t begin = 0;  // what the user has: base, or above it where more alignment was asked for
   std::size_t asked = 0;     // bytes the user asked for; a kept block may have any amount more
   stream_index home = 0;     // the stream it was last allocated on
+  bool is_ahead = false;     // made ahead of need, and not asked for yet
   std::atomic<life> state{life_free};
   ticket_set tickets;  // of a free one
 };

@@ -34,6 +34,25 @@ class order {
   bool is_ready_locked(core::ticket point, const stream_state& taker) const noexcept;  // has the taker's lock
   bool is_ready(const core::ticket_set&, const stream_state& taker) const noexcept;
 
+  // The same question of many sets of tickets: what was not ready once, and what is younger, is not asked about again.
+  class readiness {
+   public:
+    readiness(const order& o, const stream_state& taker) noexcept : order_(o), taker_(taker) {}
+    bool operator()(const core::ticket_set& points) noexcept {
+      return points.all([&](core::ticket t) {
+        if (t.stream == late_.stream && t.epoch >= late_.epoch) return false;
+        if (order_.is_ready(t, taker_)) return true;
+        late_ = t;
+        return false;
+      });
+    }
+
+   private:
+    const order& order_;
+    const stream_state& taker_;
+    core::ticket late_{0, core::epoch_any};
+  };
+
   // Looks how far a stream has come, without waiting: idle, or which events have completed. `caller` is the stream of
   // the call, whose handle is good while it lasts; null: none. `upto` puts an event behind that epoch if none is yet,
   // so that a later look can tell; `will_record` one behind each ticket.

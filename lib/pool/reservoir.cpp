@@ -83,10 +83,13 @@ result<void> reservoir::make_room(std::size_t bytes) noexcept {
   return error{.code = errc::out_of_memory, .bytes = bytes, .limit = limit > taken ? limit - taken : 0};
 }
 
-result<reservoir::native_range> reservoir::allocate_native(std::size_t bytes, const stream_state* caller,
-                                                           urgency when) noexcept {
-  if (when == urgency::now && (options_.order.recycle || would_pass_soft(missing_bytes(bytes))))
-    recycle_for(bytes, caller);
+result<reservoir::native_range> reservoir::allocate_native(std::size_t usual, std::size_t least,
+                                                           const stream_state* caller, urgency when) noexcept {
+  const bool may_recycle = options_.order.recycle && !has_slack_for(usual);
+  if (when != urgency::ahead && (may_recycle || would_pass_soft(missing_bytes(usual))))
+    recycle_for(usual, caller, when);
+  const std::size_t bytes = missing_bytes(usual) == 0 ? usual : least;
+  if (when == urgency::spare && missing_bytes(bytes) != 0) return error{.code = errc::out_of_memory, .bytes = bytes};
   if (auto room = make_room(bytes); !room) return std::move(room).error();
   const std::size_t reserved = read().reserved;
   auto p = backend_.allocate(bytes, backend_.own_stream());
@@ -101,6 +104,7 @@ result<reservoir::native_range> reservoir::allocate_native(std::size_t bytes, co
     note_native_free();
     numbers_.held += bytes;
     numbers_.held_peak = std::max(numbers_.held_peak, numbers_.held);
+    numbers_.used_peak = std::max(numbers_.used_peak, numbers_.held - kept_.bytes());
   }
   tell(native_call::allocate, *p, bytes);
   return native_range{at, bytes};
@@ -194,14 +198,24 @@ bool reservoir::recycle_one_region() noexcept {
   return false;
 }
 
+// Whether the pool may grow for it and recycle later: the share of the peak of what was in use that options allow.
+bool reservoir::has_slack_for(std::size_t bytes) const noexcept {
+  if (options_.slack <= 0) return false;
+  const std::size_t missing = missing_bytes(bytes);
+  const std::lock_guard lock(mutex_);
+  const double allowed = (1 + options_.slack) * static_cast<double>(numbers_.used_peak);
+  return static_cast<double>(numbers_.reserved + missing) <= allowed;
+}
+
 // Gives back exactly as much as the native pool lacks for `bytes`, while it can.
-void reservoir::recycle_for(std::size_t bytes, const stream_state* caller) noexcept {
+void reservoir::recycle_for(std::size_t bytes, const stream_state* caller, urgency when) noexcept {
   if (missing_bytes(bytes) == 0 && !is_keeping_too_much()) return;
   look_at_all(caller);
   shrink_kept();
   bool is_gathered = false;
   for (std::size_t missing = missing_bytes(bytes); missing != 0; missing = missing_bytes(bytes)) {
     if (recycle_one_kept(missing) || recycle_one_region()) continue;
+    if (when == urgency::spare) return;
     // The pool will grow. Behind what could not be had now goes an event, so that it can be had once it has passed.
     if (is_gathered) {
       if (has_something_free()) look_at_all(caller, true);

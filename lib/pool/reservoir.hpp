@@ -49,6 +49,8 @@ class reservoir {
   void give_back_claim(core::big_block*) noexcept;
   void publish_claim(core::big_block*, std::size_t bytes, std::size_t alignment, const stream_state& on,
                      core::life) noexcept;
+  // Whether a kept block would serve a request of any stream.
+  bool has_spare(std::size_t bytes) const noexcept;
   // Looks at the streams behind kept blocks that would fit, so that take_kept may find more.
   void look_at_fits(std::size_t bytes, const stream_state* caller) noexcept;
   // The big ones among blocks that come back, with these tickets.
@@ -59,8 +61,9 @@ class reservoir {
   };
   fit fit_of(std::size_t bytes, std::size_t alignment) const noexcept;
   // A new one, with the reservoir's ticket.
-  // Ahead of need nothing is given back for it.
-  enum class urgency { now, ahead };
+  // `ahead` of need nothing is given back for it. `spare`: only out of what the native pool has, or gets back at once;
+  // it does not grow, and no thread is disturbed.
+  enum class urgency { now, ahead, spare };
   result<core::big_block*> grow_big(std::size_t bytes, std::size_t alignment, const stream_state* caller,
                                     urgency = urgency::now) noexcept;
 
@@ -124,6 +127,7 @@ class reservoir {
     // Live: out of the reservoir, blocks in caches of threads too.
     std::size_t direct = 0, big_live = 0, big_kept = 0, big_kept_largest = 0, big_live_peak = 0;
     std::size_t big_claimed = 0;  // neither live nor kept: in the hands of a call
+    std::size_t used_peak = 0;    // of held less kept
     std::size_t touched = 0;      // bytes of chunks that something native is in
     std::uint64_t big_live_count = 0, direct_live_count = 0;
   };
@@ -151,10 +155,13 @@ class reservoir {
     std::uintptr_t base;
     std::size_t bytes;
   };
-  result<native_range> allocate_native(std::size_t bytes, const stream_state* caller, urgency) noexcept;
+  // `usual` bytes, or `least` where those would grow the native pool.
+  result<native_range> allocate_native(std::size_t usual, std::size_t least, const stream_state* caller,
+                                       urgency) noexcept;
   result<void> trim_locked(std::size_t bytes_to_keep) noexcept;
   result<void> make_room(std::size_t bytes) noexcept;
-  void recycle_for(std::size_t bytes, const stream_state* caller) noexcept;
+  void recycle_for(std::size_t bytes, const stream_state* caller, urgency) noexcept;
+  bool has_slack_for(std::size_t bytes) const noexcept;
   bool recycle_one_kept(std::size_t missing) noexcept;
   bool recycle_one_region() noexcept;
   bool is_keeping_too_much() const noexcept;

@@ -20,20 +20,25 @@ constexpr std::size_t fit_max(std::size_t bytes, double slack) noexcept {
   return bytes + static_cast<std::size_t>(static_cast<double>(bytes) * slack);
 }
 
-// The size of a native block for a request: room to move its begin where more alignment is asked for than native ones
-// have, and rounded to a 32nd to a 64th of itself. That wastes 3 % at most, and lets blocks that grow a little at every
-// step (key-value caches) meet the blocks that were freed: without it nearly every one of them costs a remap.
-std::size_t native_bytes(std::size_t bytes, std::size_t alignment, std::size_t granularity) noexcept {
+// The sizes of a native block for a request. The least: with room to move its begin where more alignment is asked for
+// than native ones have. The usual: rounded to a 32nd to a 64th of itself, which wastes 3 % at most and lets blocks
+// that grow a little at every step (key-value caches) meet the blocks that were freed: without it nearly every one of
+// them costs a remap.
+struct native_sizes {
+  std::size_t least, usual;
+};
+
+native_sizes native_bytes(std::size_t bytes, std::size_t alignment, std::size_t granularity) noexcept {
   const std::size_t room = alignment > granularity ? alignment - granularity : 0;
   const std::size_t step = std::max(std::bit_floor((bytes + room) / 32), granularity);
-  return base::round_up(bytes + room, step);
+  return {base::round_up(bytes + room, granularity), base::round_up(bytes + room, step)};
 }
 
 }  // namespace
 
 reservoir::fit reservoir::fit_of(std::size_t bytes, std::size_t alignment) const noexcept {
-  const std::size_t need = native_bytes(bytes, alignment, granularity_);
-  return {need, fit_max(need, options_.big_cache_fit)};
+  const native_sizes need = native_bytes(bytes, alignment, granularity_);
+  return {need.least, fit_max(need.usual, options_.big_cache_fit)};
 }
 
 // --- big blocks -----------------------------------------------------------------------------------------------------
@@ -44,6 +49,7 @@ big_block* reservoir::new_big() {
   big_block* b = big_unused_.back();
   big_unused_.pop_back();
   b->tickets = {};
+  b->is_ahead = false;
   return b;
 }
 
@@ -65,8 +71,7 @@ big_block* reservoir::take_kept(std::size_t bytes, std::size_t alignment, const 
                                 bool* came_home) noexcept {
   const fit need = fit_of(bytes, alignment);
   const std::lock_guard lock(mutex_);
-  big_block* b = kept_.find(need.bytes, need.bytes_max,
-                            [&](const core::ticket_set& tickets) { return order_.is_ready(tickets, taker); });
+  big_block* b = kept_.find(need.bytes, need.bytes_max, order::readiness(order_, taker));
   if (!b) return nullptr;
   kept_.remove(b);
   const auto is_own = [&](core::ticket t) { return t.stream == taker.index; };
@@ -114,6 +119,14 @@ void reservoir::publish_claim(big_block* b, std::size_t bytes, std::size_t align
   begin_live(*b, bytes, alignment, on, state);
 }
 
+bool reservoir::has_spare(std::size_t bytes) const noexcept {
+  const fit need = fit_of(bytes, pool::alignment_default);
+  const std::lock_guard lock(mutex_);
+  return kept_.find(need.bytes, need.bytes_max, [&](const core::ticket_set& tickets) {
+    return tickets.all([&](core::ticket t) { return order_.has_passed(t); });
+  });
+}
+
 void reservoir::look_at_fits(std::size_t bytes, const stream_state* caller) noexcept {
   core::ticket_set behind;
   const fit need = fit_of(bytes, pool::alignment_default);
@@ -145,7 +158,8 @@ void reservoir::keep_locked(big_block* b, core::ticket_set tickets) noexcept {
 result<big_block*> reservoir::grow_big(std::size_t bytes, std::size_t alignment, const stream_state* caller,
                                        urgency when) noexcept {
   const std::lock_guard growth(growth_);
-  auto native = allocate_native(native_bytes(bytes, alignment, granularity_), caller, when);
+  const native_sizes size = native_bytes(bytes, alignment, granularity_);
+  auto native = allocate_native(size.usual, size.least, caller, when);
   if (!native) return std::move(native).error();
   big_block* b = new_big();
   b->pool = pool_id_;
@@ -190,10 +204,10 @@ result<region*> reservoir::grow_region(std::size_t bytes, const stream_state* ca
   const bool divides = options_.region_bytes % base::round_up(bytes, slack) == 0 && bytes > core::small_bytes_max;
   const std::size_t least = base::round_up(bytes + slack, chunk);
   const std::size_t want = std::max(options_.region_bytes + (divides ? slack : 0), least);
-  auto native = allocate_native(want, caller, when);
+  auto native = allocate_native(want, want, caller, when);
   // Where there is no room for the usual size, the smallest that serves is better than none.
   if (!native && native.error().code == errc::out_of_memory && least < want)
-    native = allocate_native(least, caller, when);
+    native = allocate_native(least, least, caller, when);
   if (!native) return std::move(native).error();
   const std::uintptr_t begin = base::round_up(native->base, core::granule_bytes);
   const std::uintptr_t end = base::round_down(native->base + native->bytes, core::granule_bytes);

@@ -9,6 +9,16 @@ stream_table::~stream_table() {
     s->handle.store(nullptr, std::memory_order_release);
     release(s);
   }
+  for (const auto& chunk : chunks_) delete[] chunk.load(std::memory_order_relaxed);
+}
+
+void stream_table::enter(stream_state* state) {
+  const std::size_t place = states_.size() + first_chunk;
+  const auto chunk = static_cast<unsigned>(std::bit_width(place)) - std::bit_width(first_chunk);
+  if (!chunks_[chunk].load(std::memory_order_relaxed))
+    chunks_[chunk].store(new stream_state*[first_chunk << chunk](), std::memory_order_release);
+  chunks_[chunk].load(std::memory_order_relaxed)[place - (first_chunk << chunk)] = state;
+  states_.push_back(state);
 }
 
 stream_state* stream_table::by_id(std::uint64_t id) const noexcept {
@@ -36,7 +46,7 @@ stream_state& stream_table::add(stream_handle handle, const stream_identity& ide
     }
   }
   auto* state = new stream_state(static_cast<core::stream_index>(states_.size()), handle, identity, owner, pool_id_);
-  states_.push_back(state);
+  enter(state);
   ids_[identity.id] = state;
   handles_[handle] = state;
   return *state;

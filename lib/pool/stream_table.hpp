@@ -4,6 +4,9 @@
 // by index.
 #pragma once
 
+#include <array>
+#include <atomic>
+#include <bit>
 #include <mutex>
 #include <shared_mutex>
 #include <unordered_map>
@@ -20,9 +23,11 @@ class stream_table {
   stream_table(const stream_table&) = delete;
   stream_table& operator=(const stream_table&) = delete;
 
+  // No lock: an index is known to nobody before its state is in its place, which it never leaves.
   stream_state& at(core::stream_index index) const noexcept {
-    const std::shared_lock lock(mutex_);
-    return *states_[index];
+    const std::size_t place = std::size_t{index} + first_chunk;
+    const auto chunk = static_cast<unsigned>(std::bit_width(place)) - std::bit_width(first_chunk);
+    return *chunks_[chunk].load(std::memory_order_acquire)[place - (first_chunk << chunk)];
   }
   stream_state* by_id(std::uint64_t id) const noexcept;
   stream_state* by_handle(stream_handle) const noexcept;
@@ -41,7 +46,12 @@ class stream_table {
   }
 
  private:
+  // Chunk c has the places of first_chunk << c states, and never moves.
+  static constexpr std::size_t first_chunk = 16;
+  void enter(stream_state*);
+
   const std::uint64_t pool_id_;
+  std::array<std::atomic<stream_state**>, 32> chunks_{};
   mutable std::shared_mutex mutex_;
   std::vector<stream_state*> states_;
   std::unordered_map<std::uint64_t, stream_state*> ids_;
