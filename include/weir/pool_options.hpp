@@ -74,7 +74,7 @@ struct pool_options {
   double big_cache_share = 0.05;
   // A kept block serves requests down to its size divided by 1 + this.
   double big_cache_fit = 0.125;
-  // What one thread may hold for one stream.
+  // What one thread may hold for one stream in blocks up to 1 MiB. Of larger ones it holds 16, whatever their size.
   std::size_t cache_bytes_max = std::size_t{128} << 20;
 
   // How much more than it needs the pool may reserve before it recycles, as a share of the peak of live bytes.

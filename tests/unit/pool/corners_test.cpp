@@ -131,7 +131,7 @@ TEST_CASE("direct: what is free behind running work is waited for before a direc
   must(s.pool.try_deallocate_direct(direct));
 }
 
-TEST_CASE("caches: what a thread holds for one stream never passes cache_bytes_max") {
+TEST_CASE("caches: what a thread holds for one stream in small blocks never passes cache_bytes_max") {
   scene s({.cache_bytes_max = 2 * MiB});
   const weir::stream a = s.make_stream();
   for (std::size_t bytes = 256; bytes <= MiB; bytes += bytes / 8 < 256 ? 256 : bytes / 8) {
