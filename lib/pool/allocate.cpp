@@ -126,7 +126,7 @@ result<void*> pool_impl::heap_miss(const heap_request& r, stream_state& s) noexc
   if (settle(s, &s))
     if (void* p = take(r, s, core::epoch_any, s)) {
       count(served_heap_);
-      if (!r.is_small) grow_for_hand_over(r.bytes, s);
+      grow_for_hand_over(r.bytes, s);
       return p;
     }
   if (options_.order.other_streams_passed) {
@@ -178,21 +178,24 @@ bool pool_impl::has_surplus(const heap_request& r, const stream_state& s) const 
 // happens again and again with blocks of a size, a few more of them make one look do for several.
 void pool_impl::grow_for_hand_over(std::size_t bytes, stream_state& s) noexcept {
   const bool is_big = bytes > core::medium_bytes_max;
-  const std::size_t more = is_big ? reservoir_.fit_of(bytes, pool::alignment_default).bytes : options_.region_bytes;
   {
     const std::lock_guard lock(s.mutex);
     stream_state::handing_over& h = s.hand_over;
     if (h.bytes != bytes) h = {.bytes = bytes};
     if (++h.misses < hand_overs_seen_min) return;
-    const std::size_t enough = std::min(surplus_blocks * bytes, ahead_bytes_max);
-    if (h.grown + more / 2 > enough - std::min(enough, is_big ? bytes : more)) return;
-    h.grown += more;
+    const std::size_t enough = is_big ? std::min((surplus_blocks - 1) * bytes, ahead_bytes_max)
+                                      : std::min(options_.region_bytes, 64 * bytes) + surplus_blocks * bytes;
+    const std::size_t has = is_big ? h.grown : std::max(h.grown, s.heap.bytes_held());
+    if (has + bytes > enough) return;
+    h.grown += is_big ? bytes : options_.region_bytes;
   }
   if (is_big) {
     if (auto b = reservoir_.grow_big(bytes, pool::alignment_default, &s, reservoir::urgency::ahead))
       reservoir_.give_back_claim(*b);
   } else if (auto region = reservoir_.grow_region(bytes, &s, reservoir::urgency::ahead)) {
-    reservoir_.shelve(*region);
+    if (!order_fresh(s)) return reservoir_.shelve(*region);
+    const std::lock_guard lock(s.mutex);
+    s.heap.add_region(*region, s.now().epoch);
   }
 }
 

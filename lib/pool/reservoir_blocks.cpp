@@ -226,7 +226,7 @@ std::size_t reservoir::region_bytes_for(const stream_state* caller) const noexce
 }
 
 result<region*> reservoir::grow_region(std::size_t bytes, const stream_state* caller, urgency when) noexcept {
-  const std::size_t usual = region_bytes_for(caller);
+  const std::size_t usual = when == urgency::now ? region_bytes_for(caller) : options_.region_bytes;
   const std::lock_guard growth(growth_);
   const std::size_t chunk = shadow_.chunk_bytes();
   // Native ones begin at 512 bytes, granules at their own size: room for what that may cost, where the region would
@@ -235,7 +235,8 @@ result<region*> reservoir::grow_region(std::size_t bytes, const stream_state* ca
   const bool divides = usual % base::round_up(bytes, slack) == 0 && bytes > core::small_bytes_max;
   const std::size_t least = base::round_up(bytes + slack, chunk);
   const std::size_t want = std::max(usual + (divides ? slack : 0), base::round_up(bytes + slack, 2 * base::mib));
-  auto native = allocate_in_hole(std::max(bytes, slab_bytes_max) + slack, want);
+  result<native_range> native = error{.code = errc::out_of_memory};
+  if (when == urgency::now) native = allocate_in_hole(std::max(bytes, slab_bytes_max) + slack, want);
   if (!native && native.error().code == errc::out_of_memory) native = allocate_native(want, want, caller, when);
   // Where there is no room for the usual size, the smallest that serves is better than none.
   if (!native && native.error().code == errc::out_of_memory && least < want)
