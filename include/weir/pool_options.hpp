@@ -69,9 +69,8 @@ struct pool_options {
   // The first that a stream gets; a power of two from 4 MiB. Further ones are a quarter of what the stream has, between
   // the two sizes: a stream with few small blocks holds little.
   std::size_t region_bytes_min = std::size_t{8} << 20;
-  // Freed blocks above 16 MiB kept for reuse, as a share of the peak of live ones, or of four times what the native
-  // pool has free, if that is more: 0.05 from the same comparison.
-  double big_cache_share = 0.05;
+  // Freed blocks above 16 MiB kept for reuse, as a share of the peak of live ones: 0.07 from the same comparison.
+  double big_cache_share = 0.07;
   // A kept block serves requests down to its size divided by 1 + this.
   double big_cache_fit = 0.125;
   // What one thread may hold for one stream in blocks up to 1 MiB. Of larger ones it holds 16, whatever their size.

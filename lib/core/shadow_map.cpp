@@ -44,11 +44,10 @@ std::size_t shadow_map::smallest_hole(std::size_t bytes) const noexcept {
   const auto consider = [&](std::size_t hole) {
     if (hole >= bytes && (smallest == 0 || hole < smallest)) smallest = hole;
   };
-  const auto chunk_end = [&](std::uintptr_t at) { return base::divide_up(at, chunk_bytes_) * chunk_bytes_; };
   std::uintptr_t before = 0;  // where the span before ends
   for (const span& s : spans_) {
-    const std::uintptr_t first = chunk_end(before);  // to here the chunk is touched
-    const std::uintptr_t last = s.begin / chunk_bytes_ * chunk_bytes_;
+    const std::uintptr_t first = base::round_up(before, chunk_bytes_);  // to here the chunk is touched
+    const std::uintptr_t last = base::round_down(s.begin, chunk_bytes_);
     if (s.begin <= first) {
       consider(s.begin - before);
     } else {
@@ -57,7 +56,7 @@ std::size_t shadow_map::smallest_hole(std::size_t bytes) const noexcept {
     }
     before = s.end;
   }
-  consider(chunk_end(before) - before);
+  consider(base::round_up(before, chunk_bytes_) - before);
   return smallest;
 }
 

@@ -14,13 +14,6 @@ using core::big_block;
 using core::extent;
 using core::region;
 
-namespace {
-
-// Where much is free, kept blocks may be so many times their share of it: then they are in nobody's way.
-constexpr double kept_of_free = 4;
-
-}  // namespace
-
 reservoir::reservoir(backend& b, const pool_options& options, stream_table& streams, order& o, std::uint64_t pool_id,
                      std::function<void(const stream_state*)> gather)
     : backend_(b),
@@ -239,30 +232,25 @@ void reservoir::recycle_for(std::size_t bytes, const stream_state* caller, urgen
 
 bool reservoir::is_keeping_too_much() const noexcept {
   const std::lock_guard lock(mutex_);
-  // Free in the native pool, kept blocks counted in.
-  const std::size_t free = numbers_.reserved + kept_.bytes() - numbers_.held;
-  const auto share_of = std::max(static_cast<double>(numbers_.big_live_peak), kept_of_free * static_cast<double>(free));
-  return static_cast<double>(kept_.bytes()) > options_.big_cache_share * share_of;
+  const double bound = options_.big_cache_share * static_cast<double>(numbers_.big_live_peak);
+  return static_cast<double>(kept_.bytes()) > bound;
 }
 
-// The bound on kept blocks: too many leave the native pool no contiguous memory, and every miss becomes a remap. What
-// is old and large goes first: it gives most room for the fewest misses to come.
+// The bound on kept blocks: too many leave the native pool no contiguous memory, and every miss becomes a remap. The
+// oldest go first.
 void reservoir::shrink_kept() noexcept {
   while (is_keeping_too_much()) {
-    big_block* victim = nullptr;
-    double most = 0;
+    big_block* oldest = nullptr;
     {
       const std::lock_guard lock(mutex_);
-      for (big_block* b : kept_.blocks()) {
-        const double cost = static_cast<double>(sequence_ - b->sequence + 1) * static_cast<double>(b->bytes);
-        if (cost <= most || !b->tickets.all([&](core::ticket t) { return order_.has_passed(t); })) continue;
-        victim = b;
-        most = cost;
-      }
-      if (!victim) return;
-      claim(victim);
+      for (big_block* b : kept_.blocks())
+        if ((!oldest || b->sequence < oldest->sequence) &&
+            b->tickets.all([&](core::ticket t) { return order_.has_passed(t); }))
+          oldest = b;
+      if (!oldest) return;
+      claim(oldest);
     }
-    if (!free_native(*victim, victim->tickets, nullptr)) return give_back_claim(victim);
+    if (!free_native(*oldest, oldest->tickets, nullptr)) return give_back_claim(oldest);
   }
 }
 

@@ -78,20 +78,3 @@ TEST_CASE("shadow map: random allocations touch the chunks a count says") {
     }
   }
 }
-
-TEST_CASE("shadow map: the smallest hole that serves is a free part of a chunk that is touched") {
-  shadow_map map(chunk);
-  CHECK(map.smallest_hole(1) == 0);
-  map.add(2300, 500);   // 300 before it, 200 behind
-  map.add(6000, 600);   // 400 behind; chunks 3 to 5 are free, and no hole
-  map.add(7100, 400);   // 100 before it, 50 behind
-  map.add(7550, 1450);  // up to the end of a chunk
-  CHECK(map.smallest_hole(1) == 50);
-  CHECK(map.smallest_hole(51) == 100);
-  CHECK(map.smallest_hole(101) == 200);
-  CHECK(map.smallest_hole(201) == 300);
-  CHECK(map.smallest_hole(301) == 400);
-  CHECK(map.smallest_hole(401) == 0);
-  map.remove(7100);  // its two holes and itself are one, of a chunk that is still touched
-  CHECK(map.smallest_hole(401) == 550);
-}
