@@ -4,7 +4,7 @@
 // no atomic read-modify-write, no call of the backend, no host allocation. Whatever is unusual answers "no" here and
 // takes the long way, which finds out why; that is left by a tail call, so a hit saves no registers.
 //
-//   take:  token -> serial -> this thread's cache -> magazine
+//   take:  token -> this thread's cache of the stream used last -> magazine
 //   give:  address -> page map -> range (one descriptor: pool, class, position) -> state byte -> magazine
 //
 // The cache knows the pool it is of, and is closed when its stream is retired or its pool gone; so nothing else needs

@@ -42,10 +42,11 @@ template <class Stream>
 [[gnu::noinline]] void* allocate_or_throw(const std::unique_ptr<detail::pool_impl>& impl, std::size_t bytes,
                                           const Stream& on, std::size_t alignment) {
   if constexpr (std::is_same_v<Stream, weir::stream>) {
-    void* p = nullptr;
-    if (alignment == pool::alignment_default && detail::take_other_hit(impl.get(), on, bytes, p)) return p;
+    void* hit = nullptr;
+    if (alignment == pool::alignment_default && detail::take_other_hit(impl.get(), on, bytes, hit)) return hit;
   }
-  return allocate_on(impl, on, bytes, alignment).value();
+  auto p = on_stream<result<void*>>(impl, on, [&](auto& s) { return impl->allocate(bytes, s, alignment); });
+  return std::move(p).value();
 }
 
 template <class Stream>
@@ -63,7 +64,7 @@ template <class Stream>
   if constexpr (std::is_same_v<Stream, weir::stream>) {
     if (detail::give_other_hit(impl.get(), on, p, bytes)) return;
   }
-  or_report(deallocate_on(impl, on, p, bytes));
+  or_report(on_stream<result<void>>(impl, on, [&](auto& s) { return impl->deallocate(p, bytes, s); }));
 }
 
 std::unique_ptr<backend> or_raise(result<std::unique_ptr<backend>> made) { return std::move(made).value(); }

@@ -204,9 +204,9 @@ class pool_impl {
 
   // Blocks with uses announced on further streams, by address.
   std::mutex uses_mutex_;
+  std::unordered_map<std::uintptr_t, std::vector<stream_state*>> uses_;
   // One reclaimer at a time, and exact statistics. Nothing else is taken under it but a stream's lock.
   mutable std::mutex reclaim_mutex_;
-  std::unordered_map<std::uintptr_t, std::vector<stream_state*>> uses_;
   // Checked mode: what each block was asked for with, by address; of one freed until the address is handed out again.
   struct request {
     std::size_t bytes = 0;

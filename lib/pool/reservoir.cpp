@@ -186,22 +186,6 @@ bool reservoir::recycle_one_kept(std::size_t missing) noexcept {
   return false;
 }
 
-bool reservoir::recycle_one_region() noexcept {
-  for (stream_state* s : streams_.all()) {
-    core::heap::emptied empty;
-    {
-      const std::lock_guard lock(s->mutex);
-      empty = s->heap.remove_empty(s->passed.load(std::memory_order_acquire));
-    }
-    if (!empty.where) continue;
-    if (free_native(*empty.where, core::ticket{s->index, empty.last}, nullptr)) return true;
-    const std::lock_guard lock(s->mutex);
-    s->heap.add_region(empty.where, empty.last);
-    return false;
-  }
-  return false;
-}
-
 // Whether the pool may grow for it and recycle later: the share of the peak of what was in use that options allow.
 bool reservoir::has_slack_for(std::size_t bytes) const noexcept {
   if (options_.slack <= 0) return false;
@@ -218,7 +202,7 @@ void reservoir::recycle_for(std::size_t bytes, const stream_state* caller, urgen
   shrink_kept();
   bool is_gathered = false;
   for (std::size_t missing = missing_bytes(bytes); missing != 0; missing = missing_bytes(bytes)) {
-    if (recycle_one_kept(missing) || recycle_one_region()) continue;
+    if (recycle_one_kept(missing) || release_one_region()) continue;
     if (when == urgency::spare) return;
     // The pool will grow. Behind what could not be had now goes an event, so that it can be had once it has passed.
     if (is_gathered) {
@@ -239,19 +223,7 @@ bool reservoir::is_keeping_too_much() const noexcept {
 // The bound on kept blocks: too many leave the native pool no contiguous memory, and every miss becomes a remap. The
 // oldest go first.
 void reservoir::shrink_kept() noexcept {
-  while (is_keeping_too_much()) {
-    big_block* oldest = nullptr;
-    {
-      const std::lock_guard lock(mutex_);
-      for (big_block* b : kept_.blocks())
-        if ((!oldest || b->sequence < oldest->sequence) &&
-            b->tickets.all([&](core::ticket t) { return order_.has_passed(t); }))
-          oldest = b;
-      if (!oldest) return;
-      claim(oldest);
-    }
-    if (!free_native(*oldest, oldest->tickets, nullptr)) return give_back_claim(oldest);
-  }
+  while (is_keeping_too_much() && release_oldest_kept()) {}
 }
 
 std::size_t reservoir::release_free(bool wait, const stream_state* caller) noexcept {

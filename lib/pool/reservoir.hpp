@@ -166,7 +166,6 @@ class reservoir {
   void recycle_for(std::size_t bytes, const stream_state* caller, urgency) noexcept;
   bool has_slack_for(std::size_t bytes) const noexcept;
   bool recycle_one_kept(std::size_t missing) noexcept;
-  bool recycle_one_region() noexcept;
   bool is_keeping_too_much() const noexcept;
   void shrink_kept() noexcept;
   void look_at_all(const stream_state* caller, bool will_record = false) noexcept;
