@@ -44,7 +44,7 @@ struct pool_options {
   // `order` say, and what comes free goes back to the driver. It grows nevertheless, and on_soft_limit is told.
   std::size_t soft_bytes_max = std::numeric_limits<std::size_t>::max();
   std::vector<trim_policy> trim{};
-  // A thread of the pool's own runs the policies, and the keeper, this often: zero, and there is none.
+  // A thread of the pool's own runs the policies this often: zero, and there is none.
   std::chrono::milliseconds background{0};
 
   // Raw handles are not verified by cudaStreamGetId at each call: for programs that never destroy a stream.
@@ -78,8 +78,6 @@ struct pool_options {
 
   // How much more than it needs the pool may reserve before it recycles, as a share of the peak of live bytes.
   double slack = 0;
-  // The background thread prepares native memory that the recent past says will be asked for. Needs `background`.
-  bool keeper = false;
 
   // Properties of the native pool: cudaMemAllocationHandleType bits for export to other processes.
   unsigned handle_types = 0;

@@ -53,8 +53,15 @@ void block_cache::remove_oldest(core::size_class index, unsigned n, spill& out) 
   records_[index].removed += n;
 }
 
+// How many calls that find no budget pass after a look that found all in use, before the next.
+constexpr unsigned looks_skipped = 64;
+
 // Takes the magazine of the first class that nobody took from since the last look. False: all are in use.
 bool block_cache::rob_idle(core::size_class but, spill& out) noexcept {
+  if (looks_skipped_ > 0) {
+    --looks_skipped_;
+    return false;
+  }
   bool robbed = false;
   for (unsigned index = 0; index < core::class_count; ++index) {
     magazine& m = magazines_[index];
@@ -67,6 +74,7 @@ bool block_cache::rob_idle(core::size_class but, spill& out) noexcept {
     m.limit = 0;
     robbed = true;
   }
+  if (!robbed) looks_skipped_ = looks_skipped;
   return robbed;
 }
 

@@ -223,6 +223,7 @@ class alignas(128) block_cache {
   std::array<large_block, large_max> large_{};  // oldest first
   std::uint64_t medium_taken_ = 0, medium_given_ = 0, big_taken_ = 0, big_given_ = 0;
   std::size_t bytes_limits_ = 0;  // of all magazines, were they full
+  unsigned looks_skipped_ = 0;    // for an idle class
   const std::size_t bytes_max_;
   const core::stream_index stream_;
   std::array<record, core::class_count> records_{};

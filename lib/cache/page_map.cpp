@@ -27,7 +27,7 @@ std::uint64_t page_map::tagged(const core::extent& e, std::uintptr_t page) noexc
 
 bool page_map::set(core::extent& e, std::uintptr_t table_of_zero) noexcept {
   const std::uintptr_t first = e.base >> page_bits;
-  const std::uintptr_t last = (e.base + e.bytes - 1) >> page_bits;
+  const std::uintptr_t last = (e.base + e.reach - 1) >> page_bits;
   for (std::uintptr_t page = first; page <= last; ++page) {
     leaf* here = leaf_of(page);
     if (!here) {
@@ -47,7 +47,7 @@ bool page_map::set(core::extent& e, std::uintptr_t table_of_zero) noexcept {
 }
 
 void page_map::clear(const core::extent& e) noexcept {
-  const std::uintptr_t last = (e.base + e.bytes - 1) >> page_bits;
+  const std::uintptr_t last = (e.base + e.reach - 1) >> page_bits;
   for (std::uintptr_t page = e.base >> page_bits; page <= last; ++page) {
     leaf* here = leaf_of(page);
     if (!here) continue;

@@ -59,8 +59,8 @@ class page_map {
         ->load(std::memory_order_relaxed);
   }
 
-  // Precondition: e.bytes >= page_bytes. `table_of_zero`: of a region. False: the host has no memory for a leaf, or an
-  // address is out of range.
+  // For the first e.reach bytes. Precondition: e.bytes >= page_bytes; e.reach is e.bytes, or at least page_bytes.
+  // `table_of_zero`: of a region. False: the host has no memory for a leaf, or an address is out of range.
   static bool set(core::extent& e, std::uintptr_t table_of_zero = 0) noexcept;
   static void clear(const core::extent& e) noexcept;
 

@@ -75,6 +75,7 @@ struct extent {
   std::uint64_t pool = 0;      // id of the owner; ids never return
   std::uintptr_t base = 0;     // of the native allocation
   std::size_t bytes = 0;       // of the native allocation
+  std::size_t reach = 0;       // of these, counted from base, the page map knows so many
   std::uint64_t sequence = 0;  // when it was last freed, for the oldest first
 
   explicit extent(extent_kind k) : kind(k) {}
@@ -117,7 +118,6 @@ struct big_block : extent {
   std::uintptr_t begin = 0;  // what the user has: base, or above it where more alignment was asked for
   std::size_t asked = 0;     // bytes the user asked for; a kept block may have any amount more
   stream_index home = 0;     // the stream it was last allocated on
-  bool is_ahead = false;     // made ahead of need, and not asked for yet
   std::atomic<life> state{life_free};
   ticket_set tickets;  // of a free one
 };

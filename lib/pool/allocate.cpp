@@ -379,7 +379,7 @@ result<void*> pool_impl::allocate_big(std::size_t bytes, std::size_t alignment, 
   if (core::big_block* b = reservoir_.take_kept(bytes, alignment, s, state)) {
     count(served_big_);
     count(big_allocations_);
-    return serve(*b, bytes);
+    return base::pointer(b->begin);
   }
   auto p = big_miss(bytes, alignment, state, s);
   if (!p && p.error().code == errc::out_of_memory)
@@ -390,24 +390,19 @@ result<void*> pool_impl::allocate_big(std::size_t bytes, std::size_t alignment, 
   return p;
 }
 
-void* pool_impl::serve(core::big_block& b, std::size_t bytes) noexcept {
-  if (std::exchange(b.is_ahead, false)) note_run(bytes);
-  return base::pointer(b.begin);
-}
-
 result<void*> pool_impl::big_miss(std::size_t bytes, std::size_t alignment, life state, stream_state& s) noexcept {
   bool came_home = false;
   if (reclaim_own_large())
     if (core::big_block* b = reservoir_.take_kept(bytes, alignment, s, state)) {
       count(served_big_);
-      return serve(*b, bytes);
+      return base::pointer(b->begin);
     }
   if (options_.order.other_streams_passed) {
     reservoir_.look_at_fits(bytes, &s);
     if (core::big_block* b = reservoir_.take_kept(bytes, alignment, s, state, &came_home)) {
       count(served_passed_);
       if (came_home) grow_for_hand_over(bytes, s);
-      return serve(*b, bytes);
+      return base::pointer(b->begin);
     }
   }
   if (options_.order.other_streams_wait && reservoir_.count_pending(bytes, s) >= surplus_blocks) {
@@ -422,7 +417,6 @@ result<void*> pool_impl::big_miss(std::size_t bytes, std::size_t alignment, life
     }
     reservoir_.publish_claim(*grown, bytes, alignment, s, state);
     count(served_native_);
-    note_run(bytes);
     sample_peak();
     return base::pointer((*grown)->begin);
   }

@@ -55,7 +55,6 @@ result<void> check_limits(const pool_options& o) {
 
 result<void> check_background(const pool_options& o) {
   if (o.background.count() < 0) return bad_option("background", text_of_time(o.background), "0 (none) or more");
-  if (o.keeper && o.background.count() == 0) return bad_option("keeper", "1", "0, or a background period above 0");
   return {};
 }
 

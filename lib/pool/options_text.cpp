@@ -176,7 +176,6 @@ constexpr std::array options{
     share_option<&pool_options::big_cache_fit>("big_cache_fit"),
     bytes_option<&pool_options::cache_bytes_max>("cache_bytes_max"),
     share_option<&pool_options::slack>("slack"),
-    flag_option<&pool_options::keeper>("keeper"),
     option{"handle_types", "a whole number: the bits of cudaMemAllocationHandleType",
            [](std::string_view t, pool_options& o) { return take(detail::number_from(t), o.handle_types); },
            [](const pool_options& o) { return std::to_string(o.handle_types); }},

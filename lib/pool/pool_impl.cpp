@@ -66,7 +66,6 @@ result<std::unique_ptr<pool_impl>> pool_impl::make(std::unique_ptr<backend> b, p
 result<void> pool_impl::start_background() {
   std::vector<background::tick> ticks;
   if (!options_.trim.empty() || options_.soft_bytes_max != SIZE_MAX) ticks.emplace_back([this] { tick(); });
-  if (options_.keeper) ticks.emplace_back([this] { keep_ahead(); });
   return background_.start(options_.background, std::move(ticks));
 }
 

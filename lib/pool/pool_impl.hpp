@@ -7,7 +7,6 @@
 //   pressure.cpp    what happens when there is no room
 //   streams.cpp     tokens, raw handles, retiring
 //   caches.cpp      what threads hold, and getting it back
-//   keeper.cpp      what is prepared ahead of need
 //   trim.cpp        trims, defragmentation
 //   policies.cpp    trim policies: when they run, and what they give back
 //   watch.cpp       statistics, walk, validate, leaks
@@ -156,11 +155,6 @@ class pool_impl {
   std::vector<std::shared_ptr<cache::block_cache>> all_caches() const;
   bool is_watched() const noexcept;  // no hit may pass unseen
 
-  // keeper.cpp
-  void note_run(std::size_t bytes) noexcept;
-  void* serve(core::big_block&, std::size_t bytes) noexcept;
-  void keep_ahead() noexcept;
-
   // trim.cpp
   void gather(const stream_state* caller) noexcept;
   result<void> trim_native(std::size_t keep) noexcept;
@@ -223,14 +217,6 @@ class pool_impl {
   std::atomic<std::uint64_t> failures_{0}, pressure_events_{0};
   std::atomic<std::size_t> allocated_peak_{0};
   std::atomic<std::size_t> sampled_at_reserved_{0};
-
-  // What the keeper goes by: the size of the last misses above 16 MiB, and how many there were of it in a row.
-  struct run_of_misses {
-    std::size_t bytes = 0;
-    unsigned count = 0;
-  };
-  std::mutex misses_mutex_;
-  run_of_misses misses_;
 
   // Policies. One run at a time, over native calls, before any other lock; the slow path only tries for it. It guards
   // what a run remembers; the atomics say whether the next is due.

@@ -86,11 +86,8 @@ result<void> reservoir::make_room(std::size_t bytes) noexcept {
 result<reservoir::native_range> reservoir::allocate_native(std::size_t usual, std::size_t least,
                                                            const stream_state* caller, urgency when) noexcept {
   const bool may_recycle = options_.order.recycle && !has_slack_for(usual);
-  if (when != urgency::ahead && (may_recycle || would_pass_soft(missing_bytes(usual))))
-    recycle_for(usual, caller, when);
-  const std::size_t bytes = missing_bytes(usual) == 0 ? usual : least;
-  if (when == urgency::spare && missing_bytes(bytes) != 0) return error{.code = errc::out_of_memory, .bytes = bytes};
-  return call_native(bytes);
+  if (when != urgency::ahead && (may_recycle || would_pass_soft(missing_bytes(usual)))) recycle_for(usual, caller);
+  return call_native(missing_bytes(usual) == 0 ? usual : least);
 }
 
 result<reservoir::native_range> reservoir::call_native(std::size_t bytes) noexcept {
@@ -174,7 +171,7 @@ bool reservoir::recycle_one_kept(std::size_t missing) noexcept {
   {
     const std::lock_guard lock(mutex_);
     for (big_block* b : kept_.blocks()) {
-      if (!b->tickets.all([&](core::ticket t) { return order_.has_passed(t); })) continue;
+      if (!has_passed(*b)) continue;
       victim = b;
       if (b->bytes >= missing) break;
     }
@@ -196,14 +193,13 @@ bool reservoir::has_slack_for(std::size_t bytes) const noexcept {
 }
 
 // Gives back exactly as much as the native pool lacks for `bytes`, while it can.
-void reservoir::recycle_for(std::size_t bytes, const stream_state* caller, urgency when) noexcept {
+void reservoir::recycle_for(std::size_t bytes, const stream_state* caller) noexcept {
   if (missing_bytes(bytes) == 0 && !is_keeping_too_much()) return;
   look_at_all(caller);
   shrink_kept();
   bool is_gathered = false;
   for (std::size_t missing = missing_bytes(bytes); missing != 0; missing = missing_bytes(bytes)) {
     if (recycle_one_kept(missing) || release_one_region()) continue;
-    if (when == urgency::spare) return;
     // The pool will grow. Behind what could not be had now goes an event, so that it can be had once it has passed.
     if (is_gathered) {
       if (has_something_free()) look_at_all(caller, true);
@@ -234,7 +230,7 @@ std::size_t reservoir::release_free(bool wait, const stream_state* caller) noexc
   {
     const std::lock_guard lock(mutex_);
     for (big_block* b : kept_.blocks())
-      if (wait || b->tickets.all([&](core::ticket t) { return order_.has_passed(t); })) kept.push_back(b);
+      if (wait || has_passed(*b)) kept.push_back(b);
     for (big_block* b : kept) claim(b);
   }
   for (big_block* b : kept) {

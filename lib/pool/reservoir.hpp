@@ -49,8 +49,6 @@ class reservoir {
   void give_back_claim(core::big_block*) noexcept;
   void publish_claim(core::big_block*, std::size_t bytes, std::size_t alignment, const stream_state& on,
                      core::life) noexcept;
-  // Whether a kept block would serve a request of any stream.
-  bool has_spare(std::size_t bytes) const noexcept;
   // Looks at the streams behind kept blocks that would fit, so that take_kept may find more.
   void look_at_fits(std::size_t bytes, const stream_state* caller) noexcept;
   // The big ones among blocks that come back, with these tickets.
@@ -61,9 +59,8 @@ class reservoir {
   };
   fit fit_of(std::size_t bytes, std::size_t alignment) const noexcept;
   // A new one, with the reservoir's ticket.
-  // `ahead` of need nothing is given back for it. `spare`: only out of what the native pool has, or gets back at once;
-  // it does not grow, and no thread is disturbed.
-  enum class urgency { now, ahead, spare };
+  // `ahead` of need nothing is given back for it.
+  enum class urgency { now, ahead };
   result<core::big_block*> grow_big(std::size_t bytes, std::size_t alignment, const stream_state* caller,
                                     urgency = urgency::now) noexcept;
 
@@ -163,7 +160,8 @@ class reservoir {
   result<void> trim_locked(std::size_t bytes_to_keep) noexcept;
   result<void> make_room(std::size_t bytes) noexcept;
   std::size_t region_bytes_for(const stream_state* caller) const noexcept;
-  void recycle_for(std::size_t bytes, const stream_state* caller, urgency) noexcept;
+  bool has_passed(const core::big_block&) const noexcept;
+  void recycle_for(std::size_t bytes, const stream_state* caller) noexcept;
   bool has_slack_for(std::size_t bytes) const noexcept;
   bool recycle_one_kept(std::size_t missing) noexcept;
   bool is_keeping_too_much() const noexcept;

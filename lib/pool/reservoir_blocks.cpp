@@ -37,6 +37,16 @@ native_sizes native_bytes(std::size_t bytes, std::size_t alignment, std::size_t 
   return {base::round_up(bytes + room, granularity), base::round_up(bytes + room, step)};
 }
 
+// A block is found by where it begins and nowhere else, so that what is entered for one of gigabytes is two pages.
+std::size_t reach_of(std::size_t bytes, std::size_t alignment) noexcept {
+  return std::min(bytes, std::max(alignment, cache::page_map::page_bytes) + 1);
+}
+
+// Where a block of that alignment would begin in it, it could be found.
+bool can_begin(const big_block& b, std::size_t alignment) noexcept {
+  return base::round_up(b.base, alignment) - b.base < b.reach;
+}
+
 }  // namespace
 
 reservoir::fit reservoir::fit_of(std::size_t bytes, std::size_t alignment) const noexcept {
@@ -52,7 +62,6 @@ big_block* reservoir::new_big() {
   big_block* b = big_unused_.back();
   big_unused_.pop_back();
   b->tickets = {};
-  b->is_ahead = false;
   return b;
 }
 
@@ -74,7 +83,10 @@ big_block* reservoir::take_kept(std::size_t bytes, std::size_t alignment, const 
                                 bool* came_home) noexcept {
   const fit need = fit_of(bytes, alignment);
   const std::lock_guard lock(mutex_);
-  big_block* b = kept_.find(need.bytes, need.bytes_max, order::readiness(order_, taker));
+  order::readiness is_ready(order_, taker);
+  big_block* b = kept_.find(need.bytes, need.bytes_max, [&](const big_block& kept) {
+    return can_begin(kept, alignment) && is_ready(kept.tickets);
+  });
   if (!b) return nullptr;
   kept_.remove(b);
   const auto is_own = [&](core::ticket t) { return t.stream == taker.index; };
@@ -97,8 +109,9 @@ big_block* reservoir::claim_kept(std::size_t bytes, std::size_t alignment, const
   const fit need = fit_of(bytes, alignment);
   const std::lock_guard lock(mutex_);
   // A block far too large would be pinned by what fits in its corner; given back, its chunks serve the same request.
-  big_block* b = kept_.find(need.bytes, need.bytes_max,
-                            [&](const core::ticket_set& tickets) { return order_.can_wait(tickets, &taker); });
+  big_block* b = kept_.find(need.bytes, need.bytes_max, [&](const big_block& kept) {
+    return can_begin(kept, alignment) && order_.can_wait(kept.tickets, &taker);
+  });
   if (b) claim(b);
   return b;
 }
@@ -122,21 +135,13 @@ void reservoir::publish_claim(big_block* b, std::size_t bytes, std::size_t align
   begin_live(*b, bytes, alignment, on, state);
 }
 
-bool reservoir::has_spare(std::size_t bytes) const noexcept {
-  const fit need = fit_of(bytes, pool::alignment_default);
-  const std::lock_guard lock(mutex_);
-  return kept_.find(need.bytes, need.bytes_max, [&](const core::ticket_set& tickets) {
-    return tickets.all([&](core::ticket t) { return order_.has_passed(t); });
-  });
-}
-
 void reservoir::look_at_fits(std::size_t bytes, const stream_state* caller) noexcept {
   core::ticket_set behind;
   const fit need = fit_of(bytes, pool::alignment_default);
   {
     const std::lock_guard lock(mutex_);
-    (void)kept_.find(need.bytes, need.bytes_max, [&](const core::ticket_set& tickets) {
-      behind.add(tickets);
+    (void)kept_.find(need.bytes, need.bytes_max, [&](const big_block& kept) {
+      behind.add(kept.tickets);
       return false;
     });
   }
@@ -168,6 +173,7 @@ result<big_block*> reservoir::grow_big(std::size_t bytes, std::size_t alignment,
   b->pool = pool_id_;
   b->base = native->base;
   b->bytes = native->bytes;
+  b->reach = reach_of(native->bytes, alignment);
   b->state.store(core::life_free, std::memory_order_relaxed);
   b->tickets = fresh();
   {
@@ -249,6 +255,7 @@ result<region*> reservoir::grow_region(std::size_t bytes, const stream_state* ca
   r->base = native->base;
   r->begin = begin;
   r->bytes = native->bytes;
+  r->reach = native->bytes;
   {
     const std::lock_guard lock(mutex_);
     r->sequence = ++sequence_;

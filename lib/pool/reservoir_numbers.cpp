@@ -158,7 +158,7 @@ void reservoir::check(std::vector<std::string>& broken) const {
   for (const auto& [at, e] : extents_) {
     held += e->bytes;
     if (e->pool != pool_id_ || e->base != at) broken.push_back("reservoir: an extent under a wrong name");
-    if (cache::page_map::find(e->base) != e || cache::page_map::find(e->base + e->bytes - 1) != e)
+    if (cache::page_map::find(e->base) != e || cache::page_map::find(e->base + e->reach - 1) != e)
       broken.push_back("reservoir: an extent the page map does not lead to");
     if (e->kind != core::extent_kind::big) continue;
     const bool is_out = static_cast<const big_block*>(e)->state.load(std::memory_order_relaxed) != core::life_free;

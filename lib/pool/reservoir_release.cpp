@@ -31,8 +31,7 @@ reservoir::free_bytes reservoir::free_now() const noexcept {
   {
     const std::lock_guard lock(mutex_);
     f.native = shadow_.free_chunks(numbers_.reserved) * shadow_.chunk_bytes();
-    for (const big_block* b : kept_.blocks())
-      (b->tickets.all([&](core::ticket t) { return order_.has_passed(t); }) ? f.kept : f.kept_pending) += b->bytes;
+    for (const big_block* b : kept_.blocks()) (has_passed(*b) ? f.kept : f.kept_pending) += b->bytes;
   }
   for (stream_state* s : streams_.all()) {
     const core::epoch passed = s->passed.load(std::memory_order_acquire);
@@ -93,14 +92,15 @@ void reservoir::look_behind_free() noexcept {
   order_.look(behind, nullptr, true);
 }
 
+bool reservoir::has_passed(const big_block& b) const noexcept {
+  return b.tickets.all([&](core::ticket t) { return order_.has_passed(t); });
+}
+
 std::size_t reservoir::release_oldest_kept() noexcept {
   big_block* oldest = nullptr;
   {
     const std::lock_guard lock(mutex_);
-    for (big_block* b : kept_.blocks())
-      if ((!oldest || b->sequence < oldest->sequence) &&
-          b->tickets.all([&](core::ticket t) { return order_.has_passed(t); }))
-        oldest = b;
+    oldest = kept_.oldest([&](const big_block& b) { return has_passed(b); });
     if (!oldest) return 0;
     claim(oldest);
   }
@@ -149,8 +149,7 @@ std::vector<big_block*> reservoir::claim_picked(const picker& picks) noexcept {
   std::vector<big_block*> picked;
   const std::lock_guard lock(mutex_);
   for (big_block* b : kept_.blocks()) {
-    const bool has_passed = b->tickets.all([&](core::ticket t) { return order_.has_passed(t); });
-    if (picks(*b, b->sequence) && has_passed) picked.push_back(b);
+    if (picks(*b, b->sequence) && has_passed(*b)) picked.push_back(b);
   }
   for (big_block* b : picked) claim(b);
   return picked;

@@ -133,7 +133,8 @@ void setup_bench(CLI::App& app, int& exit_code) {
   sub->add_option("--threads", options->threads, "How many at once; else 1,2,4,8,16 as far as there are processors")
       ->delimiter(',')
       ->check(CLI::Range(1U, threads_max));
-  sub->add_option("--pool", options->pool, "Options of weir's pools, such as keeper=1; bytes_max is 16GiB unless said")
+  sub->add_option("--pool", options->pool,
+                  "Options of weir's pools, such as slack=0.02; bytes_max is 16GiB unless said")
       ->type_name("KEY=VALUE,...");
   sub->add_flag("--quick", options->is_quick, "A few seconds in all: whether it works, not how fast");
   sub->add_option("--json", options->json, "Figures as JSON, to FILE; - for stdout, in place of the tables")

@@ -28,7 +28,7 @@ result<void> weir_allocator::open(const replay_request& request) {
   if (!backend) return std::move(backend).error();
   pool_options options = request.pool;
   if (request.bytes_max) options.bytes_max = request.bytes_max;
-  auto made = pool::try_make(std::move(*backend), std::move(options));
+  auto made = pool::try_make(make_timed_backend(std::move(*backend), driver_), std::move(options));
   if (!made) return std::move(made).error();
   pool_ = std::move(*made);
   if (auto done = make_streams(pool_.backend(), request.script.stream_count); !done) return done;
@@ -62,6 +62,9 @@ counted counts_of(const statistics& s) {
 }  // namespace
 
 void weir_allocator::end_pass(replay_figures& figures) {
+  const driver_times::each driver = driver_->read();
+  for (std::size_t i = 0; i < driver.size(); ++i)
+    figures.driver_ms[i] = static_cast<double>(driver[i] - driver_before_[i]) / 1e6;
   const statistics now = pool_.statistics();
   const double allocations = static_cast<double>(now.allocations - before_.allocations);
   const auto missed = now.served.native + now.served.direct - before_.served.native - before_.served.direct;

@@ -22,6 +22,7 @@
 #include "replay_run.hpp"
 #include "replay_script.hpp"
 #include "replay_streams.hpp"
+#include "timed_backend.hpp"
 #include "weir/pool.hpp"
 
 namespace weir::cli {
@@ -82,10 +83,15 @@ class weir_allocator : public replay_allocator {
   }
   result<void> record_use(void* block, std::size_t stream) noexcept { return pool_.record_use(block, tokens_[stream]); }
   void observe(const replay_op&, std::uint64_t) noexcept {}
-  void begin_pass() { before_ = pool_.statistics(); }
+  void begin_pass() {
+    before_ = pool_.statistics();
+    driver_before_ = driver_->read();
+  }
   void end_pass(replay_figures&);
 
  private:
+  std::shared_ptr<driver_times> driver_ = std::make_shared<driver_times>();
+  driver_times::each driver_before_{};
   pool pool_;
   std::vector<weir::stream> tokens_;
   statistics before_;

@@ -3,6 +3,7 @@
 // What one pass of one allocator over one trace came to: the numbers of the table and of the JSON.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -34,9 +35,10 @@ struct replay_figures {
   std::size_t peak_live_bytes = 0;  // largest sum of requested bytes
   // The native pool's high mark in this pass, plus the peak of direct bytes; nothing where a plugin does not tell.
   std::optional<std::size_t> peak_reserved_bytes{};
-  double host_ms = 0;            // the sum of all calls, as measured or modelled
-  double makespan_ms = 0;        // from the first event until the device had done all its work
-  double background_cpu_ms = 0;  // processor time of the process's other threads meanwhile
+  double host_ms = 0;                 // the sum of all calls, as measured or modelled
+  std::array<double, 5> driver_ms{};  // of that in the driver: allocate, deallocate, trim, order, other
+  double makespan_ms = 0;             // from the first event until the device had done all its work
+  double background_cpu_ms = 0;       // processor time of the process's other threads meanwhile
   latency_figures allocate_ns{};
   latency_figures deallocate_ns{};
   double cached_rate = 0;

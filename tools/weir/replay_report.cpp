@@ -161,6 +161,8 @@ void write(json& out, const native_call_figures& calls) {
   out.member("grow", calls.grow).member("trim", calls.trim).end_object();
 }
 
+constexpr std::array driver_work_names{"allocate", "deallocate", "trim", "order", "other"};
+
 void write(json& out, const replay_figures& run) {
   out.begin_object();
   out.member("trace", run.trace).member("allocator", run.allocator).member("pass", run.pass);
@@ -168,6 +170,9 @@ void write(json& out, const replay_figures& run) {
   out.member("peak_live_bytes", run.peak_live_bytes).member("peak_reserved_bytes", run.peak_reserved_bytes);
   out.member("reserved_over_live", run.reserved_over_live()).member("host_ms", run.host_ms);
   out.member("makespan_ms", run.makespan_ms).member("background_cpu_ms", run.background_cpu_ms);
+  out.key("driver_ms").begin_object();
+  for (std::size_t i = 0; i < run.driver_ms.size(); ++i) out.member(driver_work_names[i], run.driver_ms[i]);
+  out.end_object();
   write(out, "allocate_ns", run.allocate_ns);
   write(out, "deallocate_ns", run.deallocate_ns);
   out.member("cached_rate", run.cached_rate).member("hit_rate", run.hit_rate);

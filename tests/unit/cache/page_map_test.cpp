@@ -21,9 +21,10 @@ constexpr std::uintptr_t somewhere = std::uintptr_t{7} << 44;  // where no other
 struct entered {
   extent e{extent_kind::region};
 
-  entered(std::uintptr_t base, std::size_t bytes) {
+  entered(std::uintptr_t base, std::size_t bytes, std::size_t reach = 0) {
     e.base = base;
     e.bytes = bytes;
+    e.reach = reach ? reach : bytes;
     is_in = page_map::set(e);
   }
   ~entered() { page_map::clear(e); }
@@ -66,6 +67,22 @@ TEST_CASE("page map: one of two in a page goes and the other stays, in either or
     CHECK(page_map::find(border + page) == &far.e);
   }
   CHECK(page_map::find(border + page - 1) == &right.e);
+}
+
+TEST_CASE("page map: an extent is found as far as it reaches, and does not hide the one behind it") {
+  const std::uintptr_t begin = somewhere + 20 * page + 512;
+  const entered next(begin + 4 * page, page);
+  {
+    const entered a(begin, 4 * page, page + 1);
+    CHECK(page_map::find(begin) == &a.e);
+    CHECK(page_map::find(begin + page) == &a.e);
+    CHECK(page_map::find(begin + 2 * page) == nullptr);
+    CHECK(page_map::find(begin + 4 * page - 1) == nullptr);
+    CHECK(page_map::find(begin + 4 * page) == &next.e);
+  }
+  CHECK(page_map::find(begin) == nullptr);
+  CHECK(page_map::find(begin + page) == nullptr);
+  CHECK(page_map::find(begin + 4 * page) == &next.e);
 }
 
 TEST_CASE("page map: where nothing is, nothing is found") {

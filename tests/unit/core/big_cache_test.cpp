@@ -11,7 +11,7 @@ using weir::core::ticket_set;
 
 namespace {
 
-const auto any = [](const ticket_set&) { return true; };
+const auto any = [](const big_block&) { return true; };
 
 struct kept {
   std::deque<big_block> blocks;
@@ -21,6 +21,7 @@ struct kept {
     big_block& b = blocks.emplace_back();
     b.bytes = bytes;
     b.tickets = std::move(tickets);
+    b.sequence = blocks.size();
     cache.insert(&b);
     return &b;
   }
@@ -51,7 +52,7 @@ TEST_CASE("big cache: one that is not ready is passed over for a larger one") {
   kept k;
   k.add(100, ticket{1, 9});
   big_block* ready = k.add(110, ticket{1, 2});
-  const auto passed = [](const ticket_set& set) { return set.all([](ticket t) { return t.epoch <= 5; }); };
+  const auto passed = [](const big_block& b) { return b.tickets.all([](ticket t) { return t.epoch <= 5; }); };
   CHECK(k.cache.find(100, SIZE_MAX, passed) == ready);
   CHECK(k.cache.find(100, 109, passed) == nullptr);
 }
@@ -68,4 +69,16 @@ TEST_CASE("big cache: of equal blocks the one that is meant is removed") {
   k.cache.remove(c);
   CHECK(k.cache.bytes() == 0);
   CHECK(k.cache.bytes_largest() == 0);
+}
+
+TEST_CASE("big cache: the oldest is the one freed first, whatever its size, and of those that are ready") {
+  kept k;
+  big_block* first = k.add(300, ticket{1, 9});
+  big_block* second = k.add(100);
+  big_block* third = k.add(200);
+  CHECK(k.cache.oldest(any) == first);
+  CHECK(k.cache.oldest([](const big_block& b) { return b.tickets.is_empty(); }) == second);
+  k.cache.remove(second);
+  CHECK(k.cache.oldest([](const big_block& b) { return b.tickets.is_empty(); }) == third);
+  CHECK(k.cache.oldest([](const big_block&) { return false; }) == nullptr);
 }

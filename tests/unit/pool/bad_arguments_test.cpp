@@ -181,7 +181,6 @@ TEST_CASE("options: those that make no sense are refused, and say which") {
   refuse({.trim = {retain(), on_pressure(141 * GiB)}}, "140GiB");
   refuse({.trim = {{.kind = static_cast<trim_policy::rule>(99)}}}, "trim");
   refuse({.background = std::chrono::milliseconds(-1)}, "background");
-  refuse({.keeper = true}, "keeper");
   CHECK_THROWS_AS(pool::make(device->make_backend(), {.bytes_max = 1}), weir::logic_error);
 }
 

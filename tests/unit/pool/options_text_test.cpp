@@ -31,7 +31,7 @@ TEST_CASE("text: every option that has one is read") {
       "guard_capture=yes,checked=on,bypass=true,order.other_streams_passed=0,order.recycle=no,"
       "order.other_streams_wait=off,region_bytes=128MiB,region_bytes_min=16MiB,big_cache_share=0.5,big_cache_fit=0.25,"
       "cache_bytes_max=64MiB,"
-      "slack=0.02,keeper=1,handle_types=9"));
+      "slack=0.02,handle_types=9"));
   CHECK(o.bytes_max == 8 * GiB);
   CHECK(o.soft_bytes_max == 6 * GiB);
   CHECK(o.trim == std::vector{watermark(2 * GiB, 4 * GiB), decay(500ms)});
@@ -49,7 +49,6 @@ TEST_CASE("text: every option that has one is read") {
   CHECK(o.big_cache_fit == 0.25);
   CHECK(o.cache_bytes_max == 64 * MiB);
   CHECK(o.slack == 0.02);
-  CHECK(o.keeper);
   CHECK(o.handle_types == 9);
 }
 
@@ -60,7 +59,7 @@ TEST_CASE("text: of options it is read back as the same options") {
       "+on_pressure(512MiB)+defragment_above(0.3),background=1s,trust_handles=1,guard_capture=1,checked=1,bypass=1,"
       "order.other_streams_passed=0,order.recycle=0,order.other_streams_wait=0,region_bytes=1GiB,region_bytes_min="
       "64MiB,big_cache_share=0.1,"
-      "big_cache_fit=0.3333333333333333,cache_bytes_max=1000000,slack=1e-05,keeper=1,handle_types=1";
+      "big_cache_fit=0.3333333333333333,cache_bytes_max=1000000,slack=1e-05,handle_types=1";
   const auto o = must(parse_pool_options(text));
   CHECK(to_text(o) == text);
   CHECK(to_text(must(parse_pool_options(to_text(o)))) == text);
@@ -182,7 +181,6 @@ TEST_CASE("text: options that contradict each other are refused as pool::make re
   refuses("trim=defragment_above(1.5)", {"defragment_above(1.5)", "0 to 1"});
   refuses("bytes_max=1GiB,soft_bytes_max=2GiB", {"soft_bytes_max", "2GiB", "bytes_max, 1GiB"});
   refuses("slack=1.01", {"slack", "1.01"});
-  refuses("keeper=1", {"keeper", "background"});
   refuses("region_bytes=48MiB", {"region_bytes", "48MiB"});
   refuses("region_bytes=32MiB,region_bytes_min=64MiB", {"region_bytes_min", "64MiB", "region_bytes, 32MiB"});
 }
