@@ -34,7 +34,9 @@ using soft_limit_handler = std::function<void(std::size_t bytes, std::size_t lim
 struct order_steps {
   bool other_streams_passed = true;  // what other streams freed, once their work is known complete
   bool recycle = true;               // give free native memory back to the native pool before it would grow
-  bool other_streams_wait = true;    // the same as the first, making this stream wait: concurrency given for memory
+  // Recycling includes what this stream itself still works on, given back and taken again in its own order.
+  bool recycle_unfinished = true;
+  bool other_streams_wait = true;  // the same as the first, making this stream wait: concurrency given for memory
 };
 
 struct pool_options {
@@ -74,7 +76,7 @@ struct pool_options {
   // A kept block serves requests down to its size divided by 1 + this.
   double big_cache_fit = 0.125;
   // What one thread may hold for one stream in blocks up to 1 MiB. Of larger ones it holds 16, whatever their size.
-  std::size_t cache_bytes_max = std::size_t{128} << 20;
+  std::size_t cache_bytes_max = std::size_t{256} << 20;
 
   // How much more than it needs the pool may reserve before it recycles, as a share of the peak of live bytes.
   double slack = 0;

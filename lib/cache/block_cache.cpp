@@ -12,8 +12,14 @@ namespace {
 // The first limit of a class that is in use: a few blocks, so that a program that frees one of each size parks little.
 constexpr std::uint32_t limit_first = 8;
 // And the last of one that is given to and hardly taken from: what a stream that frees the blocks of another hands on
-// in one go, which is as often as the other looks at it.
-constexpr std::uint32_t limit_given_to = 32;
+// in one go, which is as often as the other looks at it. Of the largest classes so many bytes: what is parked here is
+// what the other would have to grow for.
+constexpr std::uint32_t limit_given_to_max = 32;
+constexpr std::size_t bytes_given_to_max = 8 * base::mib;
+constexpr std::uint32_t limit_given_to(core::size_class index) noexcept {
+  return static_cast<std::uint32_t>(
+      std::min<std::size_t>(limit_given_to_max, bytes_given_to_max / core::class_bytes(index)));
+}
 // Of the large blocks these stay when the others have to go: what a program that frees more than it takes back would
 // ask for next.
 constexpr unsigned large_kept = 4;
@@ -53,8 +59,9 @@ void block_cache::remove_oldest(core::size_class index, unsigned n, spill& out) 
   records_[index].removed += n;
 }
 
-// How many calls that find no budget pass after a look that found all in use, before the next.
-constexpr unsigned looks_skipped = 64;
+// How many calls that find no budget pass after a look for an idle magazine before the next: more classes in use than
+// the budget is for would else rob each other at every call.
+constexpr unsigned looks_skipped = 16;
 
 // Takes the magazine of the first class that nobody took from since the last look. False: all are in use.
 bool block_cache::rob_idle(core::size_class but, spill& out) noexcept {
@@ -74,7 +81,7 @@ bool block_cache::rob_idle(core::size_class but, spill& out) noexcept {
     m.limit = 0;
     robbed = true;
   }
-  if (!robbed) looks_skipped_ = looks_skipped;
+  looks_skipped_ = looks_skipped;
   return robbed;
 }
 
@@ -116,7 +123,7 @@ bool block_cache::give_slow(core::size_class index, core::block b, spill& out) {
     const magazine& m = magazines_[index];
     // Where what it has was hardly taken from, more room would only park more.
     is_in_use = m.taken - records_[index].grown >= m.limit;
-    const bool may_grow = is_in_use || m.limit < limit_given_to;
+    const bool may_grow = is_in_use || m.limit < limit_given_to(index);
     limit = may_grow ? limit_after(index, m.limit) : m.limit;
     if (may_grow && limit == 0 && rob_idle(index, out)) limit = limit_after(index, 0);
   }

@@ -4,10 +4,10 @@
 // above 16 MiB. A region is divided in granules of 16 KiB; its table leads from a granule to the range that has it.
 //
 //   region  | slab of 512 B blocks | free | medium block | slab of 1 MiB blocks | free ................ |
-//   table   | s s s                | f  f | m          m | s s s s              | f                   f |
+//   table   | s s s                | f  f | m          m | s    s              s | f                   f |
 //
-// A slab is entered at each of its granules, since its blocks begin anywhere in it; a medium block and a free range
-// at their first and last (boundary tags: neighbours are found, and merged, in O(1)).
+// A slab is entered at each of its granules that a block begins in; a medium block and a free range at their first and
+// last (boundary tags: neighbours are found, and merged, in O(1)).
 //
 // Descriptors live on the host and nothing is ever written to the memory they describe. The table's entries and the
 // states of blocks are read by frees without a lock: of a live block they cannot change, and of any other address what
@@ -77,6 +77,7 @@ struct extent {
   std::size_t bytes = 0;       // of the native allocation
   std::size_t reach = 0;       // of these, counted from base, the page map knows so many
   std::uint64_t sequence = 0;  // when it was last freed, for the oldest first
+  ticket fresh;                // of the native call that made it
 
   explicit extent(extent_kind k) : kind(k) {}
 };

@@ -158,7 +158,10 @@ range* heap::new_slab(size_class index, epoch last_max, bool tight) noexcept {
   for (auto& state : r->states) state.store(life_free, std::memory_order_relaxed);
   r->kind.store(range_kind::slab, std::memory_order_relaxed);
   r->slab_of.store(pool_, std::memory_order_relaxed);
-  for (std::uint32_t g = r->first; g < r->first + r->count; ++g) r->home->table[g].store(r, std::memory_order_relaxed);
+  // At each granule that a block begins in; take_range entered the first and the last.
+  const std::uint32_t step = r->block_bytes % granule_bytes ? 1 : r->block_bytes / std::uint32_t{granule_bytes};
+  for (std::uint32_t g = r->first; g < r->first + r->count; g += step)
+    r->home->table[g].store(r, std::memory_order_relaxed);
   slabs_[index].push_front(r);
   free_ += r->block_count * class_bytes(index);
   return r;

@@ -193,7 +193,7 @@ void pool_impl::grow_for_hand_over(std::size_t bytes, stream_state& s) noexcept 
     if (auto b = reservoir_.grow_big(bytes, pool::alignment_default, &s, reservoir::urgency::ahead))
       reservoir_.give_back_claim(*b);
   } else if (auto region = reservoir_.grow_region(bytes, &s, reservoir::urgency::ahead)) {
-    if (!order_fresh(s)) return reservoir_.shelve(*region);
+    if (!order_fresh((*region)->fresh, s)) return reservoir_.shelve(*region);
     const std::lock_guard lock(s.mutex);
     s.heap.add_region(*region, s.now().epoch);
   }
@@ -349,7 +349,7 @@ result<void*> pool_impl::grow(const heap_request& r, stream_state& s) noexcept {
   const std::size_t align_room = r.alignment > core::granule_bytes ? r.alignment : 0;
   auto region = reservoir_.grow_region(r.bytes + align_room, &s);
   if (!region) return std::move(region).error();
-  if (auto ordered = order_fresh(s); !ordered) {
+  if (auto ordered = order_fresh((*region)->fresh, s); !ordered) {
     // It is the reservoir's, for whoever can be made to wait for it.
     reservoir_.shelve(*region);
     return std::move(ordered).error();
@@ -361,10 +361,10 @@ result<void*> pool_impl::grow(const heap_request& r, stream_state& s) noexcept {
   return p;
 }
 
-// Makes what the reservoir just got usable on `s`.
-result<void> pool_impl::order_fresh(stream_state& s) noexcept {
-  const core::ticket fresh = reservoir_.fresh();
-  stream_state& own = streams_.at(0);
+// Makes what a native call gave usable on `s`: nothing to do where it was made there.
+result<void> pool_impl::order_fresh(core::ticket fresh, stream_state& s) noexcept {
+  if (fresh.stream == s.index) return {};
+  stream_state& own = streams_.at(fresh.stream);
   order_.look(own, &own);
   auto waited = order_.make_wait(s, fresh, &own);
   if (!waited) return std::move(waited).error();
@@ -411,7 +411,7 @@ result<void*> pool_impl::big_miss(std::size_t bytes, std::size_t alignment, life
   }
   auto grown = reservoir_.grow_big(bytes, alignment, &s);
   if (grown) {
-    if (auto ordered = order_fresh(s); !ordered) {
+    if (auto ordered = order_fresh((*grown)->fresh, s); !ordered) {
       reservoir_.give_back_claim(*grown);
       return std::move(ordered).error();
     }

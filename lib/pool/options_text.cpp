@@ -169,6 +169,7 @@ constexpr std::array options{
     flag_option<&pool_options::bypass>("bypass"),
     order_option<&order_steps::other_streams_passed>("order.other_streams_passed"),
     order_option<&order_steps::recycle>("order.recycle"),
+    order_option<&order_steps::recycle_unfinished>("order.recycle_unfinished"),
     order_option<&order_steps::other_streams_wait>("order.other_streams_wait"),
     bytes_option<&pool_options::region_bytes>("region_bytes"),
     bytes_option<&pool_options::region_bytes_min>("region_bytes_min"),

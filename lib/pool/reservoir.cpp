@@ -38,12 +38,6 @@ void reservoir::tell(native_call call, const void* pointer, std::size_t bytes) c
                                 .device = backend_.capabilities().device});
 }
 
-core::ticket reservoir::fresh() noexcept {
-  stream_state& own = streams_.at(0);
-  const std::lock_guard lock(own.mutex);
-  return own.now();
-}
-
 // --- native calls ---------------------------------------------------------------------------------------------------
 
 // All with growth_ held.
@@ -58,14 +52,17 @@ void reservoir::read_reserved() noexcept {
   note_soft();
 }
 
-std::size_t reservoir::missing_bytes(std::size_t bytes) const noexcept {
+// What the native pool would have to grow by for a call on that stream, as far as whole chunks tell.
+std::size_t reservoir::missing_bytes(std::size_t bytes, const stream_state& on) noexcept {
+  const std::size_t elsewhere = frees_.unfinished_elsewhere(on);
   const std::lock_guard lock(mutex_);
-  return shadow_.missing_chunks(bytes, numbers_.reserved) * shadow_.chunk_bytes();
+  const std::size_t of_use = numbers_.reserved - std::min(numbers_.reserved, elsewhere);
+  return shadow_.missing_chunks(bytes, of_use) * shadow_.chunk_bytes();
 }
 
 // Keeps the limit. What the shadow map foresees is sure only while the native pool's own limit stands behind it;
 // elsewhere the worst case counts, which trimming makes smaller.
-result<void> reservoir::make_room(std::size_t bytes) noexcept {
+result<void> reservoir::make_room(std::size_t bytes, const stream_state& on) noexcept {
   const std::size_t limit = bytes_max();
   if (limit == SIZE_MAX) return {};
   const std::size_t worst = base::round_up(bytes, shadow_.chunk_bytes());
@@ -75,52 +72,91 @@ result<void> reservoir::make_room(std::size_t bytes) noexcept {
     const std::size_t taken = n.reserved + n.direct;
     return taken <= limit && growth <= limit - taken;
   };
-  if (fits(now, is_protected ? missing_bytes(bytes) : worst)) return {};
+  if (fits(now, is_protected ? missing_bytes(bytes, on) : worst)) return {};
   (void)trim_locked(0).has_value();
   const auto then = read();
-  if (fits(then, worst) || (is_protected && fits(then, missing_bytes(bytes)))) return {};
+  if (fits(then, worst) || (is_protected && fits(then, missing_bytes(bytes, on)))) return {};
   const std::size_t taken = then.reserved + then.direct;
   return error{.code = errc::out_of_memory, .bytes = bytes, .limit = limit > taken ? limit - taken : 0};
 }
 
-result<reservoir::native_range> reservoir::allocate_native(std::size_t usual, std::size_t least,
-                                                           const stream_state* caller, urgency when) noexcept {
-  const bool may_recycle = options_.order.recycle && !has_slack_for(usual);
-  if (when != urgency::ahead && (may_recycle || would_pass_soft(missing_bytes(usual)))) recycle_for(usual, caller);
-  return call_native(missing_bytes(usual) == 0 ? usual : least);
+// Where a call for `caller` is made as things stand: on its stream as long as that has something unfinished in the
+// native pool, which may be just what it needs.
+reservoir::native_place reservoir::place_for(const stream_state* caller) noexcept {
+  if (!caller || !options_.order.recycle_unfinished) return own_place();
+  stream_state& on = streams_.at(caller->index);
+  if (!frees_.has_unfinished(on)) return own_place();
+  order_.look(on, &on);
+  return frees_.has_unfinished(on) ? native_place{&on, &on} : own_place();
 }
 
-result<reservoir::native_range> reservoir::call_native(std::size_t bytes) noexcept {
-  if (auto room = make_room(bytes); !room) return std::move(room).error();
+// The same before something is given back, after a look at all streams.
+reservoir::native_place reservoir::place_to_recycle(const stream_state* caller) noexcept {
+  if (!caller || !options_.order.recycle_unfinished) return own_place();
+  stream_state& on = streams_.at(caller->index);
+  return frees_.has_unfinished(on) || is_ahead_of_device(on) ? native_place{&on, &on} : own_place();
+}
+
+// Whether something could be given back if only its own work were done.
+bool reservoir::is_ahead_of_device(const stream_state& caller) const noexcept {
+  {
+    const std::lock_guard lock(mutex_);
+    for (const big_block* b : kept_.blocks())
+      if (!has_passed(*b) && order_.is_ready(b->tickets, caller)) return true;
+  }
+  const std::lock_guard lock(caller.mutex);
+  return caller.heap.empty_count() > 0 && caller.used > caller.passed.load(std::memory_order_acquire);
+}
+
+result<reservoir::native_range> reservoir::allocate_native(std::size_t usual, std::size_t least,
+                                                           const stream_state* caller, urgency when) noexcept {
+  native_place there = when == urgency::ahead ? own_place() : place_for(caller);
+  const bool may_recycle = options_.order.recycle && !has_slack_for(usual, *there.on);
+  const bool must = may_recycle || would_pass_soft(missing_bytes(usual, *there.on));
+  if (when != urgency::ahead && must && (missing_bytes(usual, *there.on) != 0 || is_keeping_too_much())) {
+    look_at_all(caller);
+    there = place_to_recycle(caller);
+    recycle_for(usual, there, caller);
+  }
+  return call_native(missing_bytes(usual, *there.on) == 0 ? usual : least, *there.on);
+}
+
+result<reservoir::native_range> reservoir::call_native(std::size_t bytes, stream_state& on) noexcept {
+  if (auto room = make_room(bytes, on); !room) return std::move(room).error();
   const std::size_t reserved = read().reserved;
-  auto p = backend_.allocate(bytes, backend_.own_stream());
+  auto p = backend_.allocate(bytes, on.handle.load(std::memory_order_acquire));
   if (!p) return std::move(p).error();
   read_reserved();
   calls_allocate_.fetch_add(1, std::memory_order_relaxed);
   const std::uintptr_t at = base::address(*p);
+  bool has_grown;
   {
     const std::lock_guard lock(mutex_);
-    if (numbers_.reserved > reserved) calls_grow_.fetch_add(1, std::memory_order_relaxed);
+    has_grown = numbers_.reserved > reserved;
+    if (has_grown) calls_grow_.fetch_add(1, std::memory_order_relaxed);
     shadow_.add(at, bytes);
     note_native_free();
     numbers_.held += bytes;
     numbers_.held_peak = std::max(numbers_.held_peak, numbers_.held);
     numbers_.used_peak = std::max(numbers_.used_peak, numbers_.held - kept_.bytes());
   }
+  if (!has_grown) frees_.took(on, bytes);
   tell(native_call::allocate, *p, bytes);
-  return native_range{at, bytes};
+  const std::lock_guard lock(on.mutex);
+  return native_range{at, bytes, on.now()};
 }
 
 // Gives one extent, which nobody can find any more, back to the native pool. False: it may not be, and is unchanged.
-bool reservoir::free_native(extent& e, const core::ticket_set& tickets, const stream_state* caller) noexcept {
-  const auto ordered = order_.make_wait(streams_.at(0), tickets, caller);
+bool reservoir::free_native(extent& e, const core::ticket_set& tickets, const native_place& there) noexcept {
+  const auto ordered = order_.make_wait(*there.on, tickets, there.behind);
   if (!ordered || !*ordered) return false;
   cache::page_map::clear(e);
-  if (!backend_.deallocate(base::pointer(e.base), backend_.own_stream())) {
+  if (!backend_.deallocate(base::pointer(e.base), there.on->handle.load(std::memory_order_acquire))) {
     enter(e);
     return false;
   }
   calls_deallocate_.fetch_add(1, std::memory_order_relaxed);
+  if (there.on->index != 0) frees_.freed(*there.on, e.bytes);
   {
     const std::lock_guard lock(mutex_);
     shadow_.remove(e.base);
@@ -158,6 +194,11 @@ result<void> reservoir::trim_locked(std::size_t bytes_to_keep) noexcept {
   return done;
 }
 
+std::vector<stream_state*> reservoir::take_unseen_passed() noexcept {
+  const std::lock_guard growth(growth_);
+  return frees_.take_unseen();
+}
+
 // --- recycling ------------------------------------------------------------------------------------------------------
 
 void reservoir::look_at_all(const stream_state* caller, bool will_record) noexcept {
@@ -166,40 +207,38 @@ void reservoir::look_at_all(const stream_state* caller, bool will_record) noexce
 
 // The kept block to give back: the smallest that is enough by itself, else the largest; nothing else needs so few
 // native calls for the same chunks.
-bool reservoir::recycle_one_kept(std::size_t missing) noexcept {
+bool reservoir::recycle_one_kept(std::size_t missing, const native_place& there) noexcept {
   big_block* victim = nullptr;
   {
     const std::lock_guard lock(mutex_);
     for (big_block* b : kept_.blocks()) {
-      if (!has_passed(*b)) continue;
+      if (!may_go(*b, there)) continue;
       victim = b;
       if (b->bytes >= missing) break;
     }
     if (!victim) return false;
     claim(victim);
   }
-  if (free_native(*victim, victim->tickets, nullptr)) return true;
+  if (free_native(*victim, victim->tickets, there)) return true;
   give_back_claim(victim);
   return false;
 }
 
 // Whether the pool may grow for it and recycle later: the share of the peak of what was in use that options allow.
-bool reservoir::has_slack_for(std::size_t bytes) const noexcept {
+bool reservoir::has_slack_for(std::size_t bytes, const stream_state& on) noexcept {
   if (options_.slack <= 0) return false;
-  const std::size_t missing = missing_bytes(bytes);
+  const std::size_t missing = missing_bytes(bytes, on);
   const std::lock_guard lock(mutex_);
   const double allowed = (1 + options_.slack) * static_cast<double>(numbers_.used_peak);
   return static_cast<double>(numbers_.reserved + missing) <= allowed;
 }
 
 // Gives back exactly as much as the native pool lacks for `bytes`, while it can.
-void reservoir::recycle_for(std::size_t bytes, const stream_state* caller) noexcept {
-  if (missing_bytes(bytes) == 0 && !is_keeping_too_much()) return;
-  look_at_all(caller);
-  shrink_kept();
+void reservoir::recycle_for(std::size_t bytes, const native_place& there, const stream_state* caller) noexcept {
+  shrink_kept(there);
   bool is_gathered = false;
-  for (std::size_t missing = missing_bytes(bytes); missing != 0; missing = missing_bytes(bytes)) {
-    if (recycle_one_kept(missing) || release_one_region()) continue;
+  for (std::size_t missing = missing_bytes(bytes, *there.on); missing != 0; missing = missing_bytes(bytes, *there.on)) {
+    if (recycle_one_kept(missing, there) || release_one_region(there)) continue;
     // The pool will grow. Behind what could not be had now goes an event, so that it can be had once it has passed.
     if (is_gathered) {
       if (has_something_free()) look_at_all(caller, true);
@@ -218,13 +257,14 @@ bool reservoir::is_keeping_too_much() const noexcept {
 
 // The bound on kept blocks: too many leave the native pool no contiguous memory, and every miss becomes a remap. The
 // oldest go first.
-void reservoir::shrink_kept() noexcept {
-  while (is_keeping_too_much() && release_oldest_kept()) {}
+void reservoir::shrink_kept(const native_place& there) noexcept {
+  while (is_keeping_too_much() && release_oldest_kept(there)) {}
 }
 
 std::size_t reservoir::release_free(bool wait, const stream_state* caller) noexcept {
   const std::lock_guard growth(growth_);
   look_at_all(caller);
+  const native_place there{&streams_.at(0), caller};
   std::size_t released = 0;
   std::vector<big_block*> kept;
   {
@@ -235,7 +275,7 @@ std::size_t reservoir::release_free(bool wait, const stream_state* caller) noexc
   }
   for (big_block* b : kept) {
     const std::size_t bytes = b->bytes;
-    if (free_native(*b, b->tickets, caller))
+    if (free_native(*b, b->tickets, there))
       released += bytes;
     else
       give_back_claim(b);
@@ -250,7 +290,7 @@ std::size_t reservoir::release_free(bool wait, const stream_state* caller) noexc
       }
       if (!empty.where) break;
       const std::size_t bytes = empty.where->bytes;
-      if (free_native(*empty.where, core::ticket{s->index, empty.last}, caller))
+      if (free_native(*empty.where, core::ticket{s->index, empty.last}, there))
         released += bytes;
       else
         stuck.push_back(empty);

@@ -7,8 +7,9 @@
 // calls of one device one behind the other, as the driver would: what a decision was based on stays true until the
 // call it led to has been made, so a limit is never passed, not even for a moment. It is taken first.
 //
-// All native calls are made on the reservoir's own stream (stream_table's index 0). What comes from them carries its
-// ticket; what goes back is first waited for there.
+// Native calls are made on the reservoir's own stream (stream_table's index 0), or, where a stream is ahead of the
+// device, on that (native_frees). What comes from one carries a ticket of the stream; what goes back is first waited
+// for there.
 #pragma once
 
 #include <atomic>
@@ -23,6 +24,7 @@
 #include "cache/block_cache.hpp"
 #include "core/big_cache.hpp"
 #include "core/shadow_map.hpp"
+#include "pool/native_frees.hpp"
 #include "pool/order.hpp"
 #include "weir/observer.hpp"
 #include "weir/pool_options.hpp"
@@ -73,14 +75,13 @@ class reservoir {
   // A region that nobody could be made to wait for: adopt_region finds it.
   void shelve(core::region*) noexcept;
 
-  // The ticket of everything native so far.
-  core::ticket fresh() noexcept;
-
   // --- giving back ---
   // Gives free native memory back to the native pool: kept blocks and empty regions. Without `wait` only what has
   // passed. Bytes given.
   std::size_t release_free(bool wait, const stream_state* caller) noexcept;
   result<void> trim_native(std::size_t bytes_to_keep) noexcept;
+  // Streams of the program with native frees that have passed and that the driver may not have seen complete.
+  std::vector<stream_state*> take_unseen_passed() noexcept;
 
   // --- giving back by amount and by age: reservoir_release.cpp ---
   // Gives free native memory back to the native pool until all but `keep` bytes of chunks are free there: kept blocks,
@@ -151,23 +152,35 @@ class reservoir {
   struct native_range {
     std::uintptr_t base;
     std::size_t bytes;
+    core::ticket fresh;
   };
-  result<native_range> call_native(std::size_t bytes) noexcept;
-  result<native_range> allocate_in_hole(std::size_t least, std::size_t usual) noexcept;
+  // Where native calls are made, and the stream of the call whose work they may stand behind: null where none.
+  struct native_place {
+    stream_state* on;
+    const stream_state* behind = nullptr;
+  };
+  native_place own_place() const noexcept { return {&streams_.at(0)}; }
+  native_place place_for(const stream_state* caller) noexcept;
+  native_place place_to_recycle(const stream_state* caller) noexcept;
+  result<native_range> call_native(std::size_t bytes, stream_state& on) noexcept;
+  result<native_range> allocate_in_hole(std::size_t made_for, std::size_t usual, const stream_state* caller) noexcept;
   // `usual` bytes, or `least` where those would grow the native pool.
   result<native_range> allocate_native(std::size_t usual, std::size_t least, const stream_state* caller,
                                        urgency) noexcept;
   result<void> trim_locked(std::size_t bytes_to_keep) noexcept;
-  result<void> make_room(std::size_t bytes) noexcept;
+  result<void> make_room(std::size_t bytes, const stream_state& on) noexcept;
   std::size_t region_bytes_for(const stream_state* caller) const noexcept;
   bool has_passed(const core::big_block&) const noexcept;
-  void recycle_for(std::size_t bytes, const stream_state* caller) noexcept;
-  bool has_slack_for(std::size_t bytes) const noexcept;
-  bool recycle_one_kept(std::size_t missing) noexcept;
+  bool may_go(const core::big_block&, const native_place&) const noexcept;
+  static core::epoch last_to_go(const stream_state&, const native_place&) noexcept;
+  bool is_ahead_of_device(const stream_state& caller) const noexcept;
+  void recycle_for(std::size_t bytes, const native_place&, const stream_state* caller) noexcept;
+  bool has_slack_for(std::size_t bytes, const stream_state& on) noexcept;
+  bool recycle_one_kept(std::size_t missing, const native_place&) noexcept;
   bool is_keeping_too_much() const noexcept;
-  void shrink_kept() noexcept;
+  void shrink_kept(const native_place&) noexcept;
   void look_at_all(const stream_state* caller, bool will_record = false) noexcept;
-  bool free_native(core::extent&, const core::ticket_set&, const stream_state* caller) noexcept;
+  bool free_native(core::extent&, const core::ticket_set&, const native_place&) noexcept;
   static bool enter(core::extent&) noexcept;  // into the page map
   void forget(core::extent&) noexcept;
   void read_reserved() noexcept;
@@ -178,14 +191,14 @@ class reservoir {
                   core::life) noexcept;
   void keep_locked(core::big_block*, core::ticket_set) noexcept;
   void tell(native_call, const void*, std::size_t bytes) const noexcept;
-  std::size_t missing_bytes(std::size_t bytes) const noexcept;
+  std::size_t missing_bytes(std::size_t bytes, const stream_state& on) noexcept;
   std::size_t release_until_locked(std::size_t keep) noexcept;
   bool has_something_free() const noexcept;
   void look_behind_free() noexcept;
-  std::size_t release_oldest_kept() noexcept;
-  std::size_t release_claimed(core::big_block*) noexcept;
-  std::size_t release_region(stream_state&, core::heap::emptied) noexcept;
-  std::size_t release_one_region() noexcept;
+  std::size_t release_oldest_kept(const native_place&) noexcept;
+  std::size_t release_claimed(core::big_block*, const native_place&) noexcept;
+  std::size_t release_region(stream_state&, core::heap::emptied, const native_place&) noexcept;
+  std::size_t release_one_region(const native_place&) noexcept;
   std::vector<core::big_block*> claim_picked(const picker&) noexcept;
   static std::vector<core::heap::emptied> take_picked(stream_state&, const picker&) noexcept;
   void make_soft_room(std::size_t bytes) noexcept;
@@ -203,6 +216,7 @@ class reservoir {
   const std::size_t granularity_;  // of native sizes
   const std::size_t native_max_;   // the native pool's own limit, which protects growth while no direct bytes count
 
+  native_frees frees_;
   mutable std::mutex growth_;
   mutable std::mutex mutex_;
   core::shadow_map shadow_;

@@ -175,14 +175,15 @@ result<big_block*> reservoir::grow_big(std::size_t bytes, std::size_t alignment,
   b->bytes = native->bytes;
   b->reach = reach_of(native->bytes, alignment);
   b->state.store(core::life_free, std::memory_order_relaxed);
-  b->tickets = fresh();
+  b->fresh = native->fresh;
+  b->tickets = native->fresh;
   {
     const std::lock_guard lock(mutex_);
     extents_[b->base] = b;
     numbers_.big_claimed += b->bytes;
   }
   if (enter(*b)) return b;
-  (void)free_native(*b, {}, caller);
+  (void)free_native(*b, b->fresh, own_place());
   return error{.code = errc::out_of_memory, .bytes = bytes, .what = "host memory for the page map"};
 }
 
@@ -205,9 +206,13 @@ region* reservoir::new_region(std::uint32_t granules) {
 }
 
 // Where a region of the usual size would grow the native pool, one that fits the free part of a touched chunk does not:
-// nobody else could use that.
-result<reservoir::native_range> reservoir::allocate_in_hole(std::size_t least, std::size_t usual) noexcept {
-  if (!options_.order.recycle || missing_bytes(usual) == 0) return error{.code = errc::out_of_memory};
+// nobody else could use that. But one that would be left an eighth empty by blocks of the size it is made for wastes
+// more than it finds.
+result<reservoir::native_range> reservoir::allocate_in_hole(std::size_t made_for, std::size_t usual,
+                                                            const stream_state* caller) noexcept {
+  const std::size_t least = std::max(made_for, slab_bytes_max) + core::granule_bytes;
+  stream_state& on = *place_for(caller).on;
+  if (!options_.order.recycle || missing_bytes(usual, on) == 0) return error{.code = errc::out_of_memory};
   std::size_t hole;
   {
     const std::lock_guard lock(mutex_);
@@ -215,8 +220,8 @@ result<reservoir::native_range> reservoir::allocate_in_hole(std::size_t least, s
   }
   // Whole MiB, so that descriptors are of few sizes and find another region.
   hole = std::min(base::round_down(hole, base::mib), usual);
-  if (hole < least) return error{.code = errc::out_of_memory};
-  return call_native(hole);
+  if (hole < least || hole % made_for > hole / 8) return error{.code = errc::out_of_memory};
+  return call_native(hole, on);
 }
 
 // Regions grow with the heap they are for, so that a stream with little to hold does not keep a large one.
@@ -242,7 +247,7 @@ result<region*> reservoir::grow_region(std::size_t bytes, const stream_state* ca
   const std::size_t least = base::round_up(bytes + slack, chunk);
   const std::size_t want = std::max(usual + (divides ? slack : 0), base::round_up(bytes + slack, 2 * base::mib));
   result<native_range> native = error{.code = errc::out_of_memory};
-  if (when == urgency::now) native = allocate_in_hole(std::max(bytes, slab_bytes_max) + slack, want);
+  if (when == urgency::now) native = allocate_in_hole(bytes, want, caller);
   if (!native && native.error().code == errc::out_of_memory) native = allocate_native(want, want, caller, when);
   // Where there is no room for the usual size, the smallest that serves is better than none.
   if (!native && native.error().code == errc::out_of_memory && least < want)
@@ -256,21 +261,23 @@ result<region*> reservoir::grow_region(std::size_t bytes, const stream_state* ca
   r->begin = begin;
   r->bytes = native->bytes;
   r->reach = native->bytes;
+  r->fresh = native->fresh;
   {
     const std::lock_guard lock(mutex_);
     r->sequence = ++sequence_;
     extents_[r->base] = r;
   }
   if (enter(*r)) return r;
-  (void)free_native(*r, {}, caller);
+  (void)free_native(*r, r->fresh, own_place());
   return error{.code = errc::out_of_memory, .bytes = bytes, .what = "host memory for the page map"};
 }
 
-// A region that nobody could be made to wait for joins the reservoir's own heap, where adopt_region finds it.
+// A region that nobody could be made to wait for joins the heap of the stream it was made on, where adopt_region finds
+// it.
 void reservoir::shelve(region* r) noexcept {
-  stream_state& own = streams_.at(0);
-  const std::lock_guard lock(own.mutex);
-  own.heap.add_region(r, own.now().epoch);
+  stream_state& on = streams_.at(r->fresh.stream);
+  const std::lock_guard lock(on.mutex);
+  on.heap.add_region(r, on.now().epoch);
 }
 
 result<region*> reservoir::adopt_region(std::size_t bytes, stream_state& taker, bool wait) noexcept {

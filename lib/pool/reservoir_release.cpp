@@ -55,8 +55,8 @@ std::size_t reservoir::release_until_locked(std::size_t keep) noexcept {
   look_behind_free();
   std::size_t released = 0;
   while (!is_enough()) {
-    std::size_t bytes = release_oldest_kept();
-    if (bytes == 0) bytes = release_one_region();
+    std::size_t bytes = release_oldest_kept(own_place());
+    if (bytes == 0) bytes = release_one_region(own_place());
     if (bytes == 0) break;
     released += bytes;
   }
@@ -96,41 +96,50 @@ bool reservoir::has_passed(const big_block& b) const noexcept {
   return b.tickets.all([&](core::ticket t) { return order_.has_passed(t); });
 }
 
-std::size_t reservoir::release_oldest_kept() noexcept {
+// Whether it may be given back there without a wait that costs anything.
+bool reservoir::may_go(const big_block& b, const native_place& there) const noexcept {
+  return has_passed(b) || (there.behind && order_.is_ready(b.tickets, *there.behind));
+}
+
+core::epoch reservoir::last_to_go(const stream_state& s, const native_place& there) noexcept {
+  return &s == there.behind ? core::epoch_any : s.passed.load(std::memory_order_acquire);
+}
+
+std::size_t reservoir::release_oldest_kept(const native_place& there) noexcept {
   big_block* oldest = nullptr;
   {
     const std::lock_guard lock(mutex_);
-    oldest = kept_.oldest([&](const big_block& b) { return has_passed(b); });
+    oldest = kept_.oldest([&](const big_block& b) { return may_go(b, there); });
     if (!oldest) return 0;
     claim(oldest);
   }
-  return release_claimed(oldest);
+  return release_claimed(oldest, there);
 }
 
-std::size_t reservoir::release_claimed(big_block* b) noexcept {
+std::size_t reservoir::release_claimed(big_block* b, const native_place& there) noexcept {
   const std::size_t bytes = b->bytes;
-  if (free_native(*b, b->tickets, nullptr)) return bytes;
+  if (free_native(*b, b->tickets, there)) return bytes;
   give_back_claim(b);
   return 0;
 }
 
-std::size_t reservoir::release_region(stream_state& s, core::heap::emptied empty) noexcept {
+std::size_t reservoir::release_region(stream_state& s, core::heap::emptied empty, const native_place& there) noexcept {
   const std::size_t bytes = empty.where->bytes;
-  if (free_native(*empty.where, core::ticket{s.index, empty.last}, nullptr)) return bytes;
+  if (free_native(*empty.where, core::ticket{s.index, empty.last}, there)) return bytes;
   const std::lock_guard lock(s.mutex);
   s.heap.add_region(empty.where, empty.last);
   return 0;
 }
 
-std::size_t reservoir::release_one_region() noexcept {
+std::size_t reservoir::release_one_region(const native_place& there) noexcept {
   for (stream_state* s : streams_.all()) {
     core::heap::emptied empty;
     {
       const std::lock_guard lock(s->mutex);
-      empty = s->heap.remove_empty(s->passed.load(std::memory_order_acquire));
+      empty = s->heap.remove_empty(last_to_go(*s, there));
     }
     if (!empty.where) continue;
-    if (const std::size_t bytes = release_region(*s, empty)) return bytes;
+    if (const std::size_t bytes = release_region(*s, empty, there)) return bytes;
   }
   return 0;
 }
@@ -139,9 +148,9 @@ std::size_t reservoir::release_picked(const picker& picks) noexcept {
   const std::lock_guard growth(growth_);
   look_behind_free();
   std::size_t released = 0;
-  for (big_block* b : claim_picked(picks)) released += release_claimed(b);
+  for (big_block* b : claim_picked(picks)) released += release_claimed(b, own_place());
   for (stream_state* s : streams_.all())
-    for (const auto& empty : take_picked(*s, picks)) released += release_region(*s, empty);
+    for (const auto& empty : take_picked(*s, picks)) released += release_region(*s, empty, own_place());
   return released;
 }
 

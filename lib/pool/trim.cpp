@@ -18,11 +18,13 @@ void pool_impl::gather(const stream_state* caller) noexcept {
 }
 
 // Gives whole free chunks back to the driver until `keep` are reserved, without waiting for anybody's work. The driver
-// gives back what it has seen complete, and of our own stream's frees it sees that when something behind them is waited
-// for: which takes no time, but where the stream itself was made to wait.
+// gives back what it has seen complete, and of a free it sees that when something behind it is waited for: which takes
+// no time on our own stream, but where that was made to wait, nor on one whose frees have passed. A stream that may not
+// be touched keeps what it freed natively until it is used again, or destroyed.
 result<void> pool_impl::trim_native(std::size_t keep) noexcept {
   stream_state& own = streams_.at(0);
   if (!is_held_up(own)) order_.synchronize(own, &own);
+  for (stream_state* s : reservoir_.take_unseen_passed()) order_.synchronize(*s, nullptr);
   // The driver keeps at least what it is told; we promise at most.
   return reservoir_.trim_native(base::round_down(keep, backend_->capabilities().chunk_bytes));
 }

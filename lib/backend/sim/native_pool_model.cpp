@@ -34,7 +34,7 @@ std::optional<native_pool_model::allocation> native_pool_model::allocate(std::ui
                                                                          std::uint64_t device_free) {
   if (bytes > config_.address_end - config_.address_begin) return std::nullopt;
   const request r = rounded(bytes, who);
-  unfinished_.settle(now_ns);
+  settle(now_ns);
   if (const auto address = free_.best_fit(r.bytes, r.owner)) return take(*address, r);
   if (const auto taken = take_over(r)) return taken;
   if (const auto filled = fill_hole(r, device_free)) return filled;
@@ -98,8 +98,37 @@ bool native_pool_model::deallocate(std::uint64_t address, const free_point& poin
   used_ -= bytes;
   live_.erase(it);
   free_.insert(address, address + bytes, owner_of(point.stream, bytes));
-  if (point.complete_at_ns > now_ns) unfinished_.insert(address, address + bytes, point);
+  if (point.complete_at_ns > now_ns)
+    unfinished_.insert(address, address + bytes, point);
+  else
+    disown(address, address + bytes);
   return true;
+}
+
+void native_pool_model::settle(std::uint64_t now_ns) {
+  for (const auto& [begin, end] : unfinished_.settle(now_ns)) disown(begin, end);
+}
+
+// [begin, end) has become free and complete. Where that makes a chunk free and complete to its ends, it does not matter
+// any more whose its parts were. Only the first and the last chunk can have parts of others.
+void native_pool_model::disown(std::uint64_t begin, std::uint64_t end) {
+  const std::uint64_t first = align_down(begin, config_.chunk_bytes), last = align_down(end - 1, config_.chunk_bytes);
+  unite(first);
+  if (last != first) unite(last);
+}
+
+void native_pool_model::unite(std::uint64_t chunk) {
+  const std::uint64_t end = chunk + config_.chunk_bytes;
+  auto it = free_.by_address().upper_bound(chunk);
+  if (it == free_.by_address().begin()) return;
+  --it;
+  if (it->second.end >= end) return;  // one owner's already, or none's
+  const range_owner owner = it->second.owner;
+  for (std::uint64_t at = chunk; at < end; at = it++->second.end)
+    if (it == free_.by_address().end() || it->first > at || it->second.end <= at) return;
+  if (unfinished_.any_in(chunk, end)) return;
+  free_.remove(chunk, end);
+  free_.insert(chunk, end, owner);
 }
 
 std::uint64_t native_pool_model::bytes_of(std::uint64_t address) const {
@@ -219,7 +248,7 @@ void native_pool_model::unmap(const run& chunks) {
 }
 
 std::uint64_t native_pool_model::trim(std::uint64_t bytes_to_keep, std::uint64_t now_ns) {
-  unfinished_.settle(now_ns);
+  settle(now_ns);
   if (reserved_ <= bytes_to_keep) return 0;
   const std::uint64_t before = reserved_;
   for (const run& chunks : spare_chunks({}, (reserved_ - bytes_to_keep) / config_.chunk_bytes)) unmap(chunks);

@@ -36,11 +36,15 @@ void unfinished_frees::remove(std::uint64_t begin, std::uint64_t end) {
   }
 }
 
-void unfinished_frees::settle(std::uint64_t now_ns) {
+std::vector<unfinished_frees::span> unfinished_frees::settle(std::uint64_t now_ns) {
+  std::vector<span> complete;
   while (!by_time_.empty() && by_time_.begin()->first <= now_ns) {
-    by_address_.erase(by_time_.begin()->second);
+    const auto at = by_address_.find(by_time_.begin()->second);
+    complete.push_back({at->first, at->second.end});
+    by_address_.erase(at);
     by_time_.erase(by_time_.begin());
   }
+  return complete;
 }
 
 bool unfinished_frees::any_in(std::uint64_t begin, std::uint64_t end) const {

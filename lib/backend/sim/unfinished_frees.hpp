@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 #include <utility>
+#include <vector>
 
 #include "backend/sim/vector_clock.hpp"
 
@@ -35,8 +36,12 @@ class unfinished_frees {
   void insert(std::uint64_t begin, std::uint64_t end, const free_point&);
   // [begin, end) is in use again, or gone.
   void remove(std::uint64_t begin, std::uint64_t end);
-  // Forgets what is complete by then.
-  void settle(std::uint64_t now_ns);
+  struct span {
+    std::uint64_t begin = 0;
+    std::uint64_t end = 0;
+  };
+  // Forgets what is complete by then, and answers it.
+  std::vector<span> settle(std::uint64_t now_ns);
 
   bool any_in(std::uint64_t begin, std::uint64_t end) const;
   // Whether `who` is ordered after every free in [begin, end).

@@ -221,7 +221,7 @@ TEST_CASE("defragment: caches and pending blocks come together, and it says by h
 }
 
 TEST_CASE("defragment: wholly free regions and blocks go back to the native pool, which keeps them") {
-  scene s;
+  scene s({.order = {.recycle = false}});
   const weir::stream stream = s.make_stream();
   s.put(s.get(medium, stream), medium, stream);
   s.put(s.get(big, stream), big, stream);
