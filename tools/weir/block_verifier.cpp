@@ -102,6 +102,15 @@ result<void> block_verifier::check(const verified_block& block, stream_handle ha
   return {};
 }
 
+result<void> block_verifier::spoil(const verified_block& block) noexcept {
+  if (!block.pointer || block.bytes == 0) return {};
+  std::byte* const last = static_cast<std::byte*>(block.pointer) + block.bytes - 1;
+  if (!sim_) return answer(spoil_cuda_byte(ordinal_, last), "spoiling a byte");
+  if (!stray_) stray_ = sim_->create_stream();
+  sim_->launch(stray_, 1'000, {{last, 1}});
+  return {};
+}
+
 // The device keeps the first thousand.
 void block_verifier::take_violations(verify_findings& findings) {
   const auto violations = sim_->violations();

@@ -51,6 +51,9 @@ class block_verifier {
   // From any thread; nothing of a null block. The host does not wait.
   result<void> fill(const verified_block&, stream_handle, unsigned stream) noexcept;
   result<void> check(const verified_block&, stream_handle, unsigned stream) noexcept;
+  // For whoever doubts that it would be seen: changes the last byte behind everybody's back, on the simulated device by
+  // work that nothing is ordered with.
+  result<void> spoil(const verified_block&) noexcept;
 
   // What was found since the last time. Precondition: the device has done all checks, and none is launched meanwhile.
   result<verify_findings> take();
@@ -65,6 +68,7 @@ class block_verifier {
   std::size_t bytes_max_ = 0;
   verify_counters* counters_ = nullptr;  // in device memory
   std::size_t violations_seen_ = 0;
+  stream_handle stray_ = nullptr;  // of the simulated device, for spoil()
   std::atomic<std::uint64_t> bytes_checked_{0};
 };
 

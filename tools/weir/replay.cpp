@@ -13,6 +13,7 @@
 #include "allocator_plugin.hpp"
 #include "block_verifier.hpp"
 #include "busy_kernel.hpp"
+#include "byte_count.hpp"
 #include "exit_code.hpp"
 #include "output_file.hpp"
 #include "progress.hpp"
@@ -89,6 +90,7 @@ std::vector<replay_figures> replay_all(const replay_options& options, const std:
       request.kernel = kernel ? &*kernel : nullptr;
       request.kernel_ns = options.kernel_us * 1000;
       request.verifier = verifier.get();
+      request.spoil_every = options.spoil_every;
       request.has_threads = options.has_threads;
       request.before_pass = [&](unsigned pass) {
         line.say(script.name + ": replaying with " + name + ", pass " + std::to_string(pass) + " of " +
@@ -108,6 +110,7 @@ void warn_of_plugins(const replay_options& options) {
 // The simulated device knows what it allocated itself.
 void check_verifiable(const replay_options& options, const replay_device& device) {
   if (options.verify_bytes && !options.verify) throw bad_input("--verify-bytes means something with --verify alone");
+  if (options.spoil_every && !options.verify) throw bad_input("--verify-spoil means something with --verify alone");
   if (!options.verify || !device.is_simulated()) return;
   for (const std::string& name : options.allocators)
     if (plugin_path(name)) throw bad_input("--verify: the simulated device cannot check the memory of " + name);
@@ -123,17 +126,6 @@ int verdict(const std::vector<replay_figures>& runs) {
       spdlog::error("{}, {}, pass {}: {}", run.trace, run.allocator, run.pass, words);
   }
   return has_differences ? finding : fine;
-}
-
-CLI::Validator byte_count() {
-  return CLI::Validator(
-      [](std::string& text) {
-        const auto bytes = parse_bytes(text);
-        if (!bytes || *bytes == 0) return "'" + text + "' is no number of bytes such as 20GiB";
-        text = std::to_string(*bytes);
-        return std::string();
-      },
-      "BYTES");
 }
 
 CLI::Validator allocator_name() {
@@ -179,6 +171,8 @@ void setup_replay(CLI::App& app, int& exit_code) {
   sub->add_option("--verify-bytes", options->verify_bytes,
                   "Of larger blocks only so much: both ends and pages between; else all")
       ->transform(byte_count());
+  sub->add_option("--verify-spoil", options->spoil_every, "Spoil one of so many blocks, to see that it is found")
+      ->check(CLI::Range(1, 1'000'000'000));
   sub->add_option_function<std::string>(
          "--threads", [options](const std::string& text) { options->has_threads = text == "recorded"; },
          "recorded: each thread of the trace is one of ours, in the trace's order; one: all by one; else recorded")

@@ -59,7 +59,8 @@ class replayer {
   result<std::vector<replay_figures>> run() {
     if (auto done = allocator_.open(request_); !done) return std::move(done).error();
     if (request_.verifier)
-      verify_.emplace(*request_.verifier, allocator_.streams(), request_.script, Allocator::knows_uses);
+      verify_.emplace(*request_.verifier, allocator_.streams(), request_.script, Allocator::knows_uses,
+                      request_.spoil_every);
     if (request_.has_threads && request_.script.thread_count > 1) crew_.emplace(request_.script.thread_count);
     std::vector<replay_figures> passes;
     for (unsigned pass = 1; pass <= request_.passes; ++pass) {

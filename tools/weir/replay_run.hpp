@@ -37,6 +37,7 @@ struct replay_request {
   std::uint64_t kernel_ns = 0;
   // Fills and checks each block; null: nothing does.
   block_verifier* verifier = nullptr;
+  std::uint64_t spoil_every = 0;  // of so many blocks one is spoiled, to see it found; 0: none
   // Each thread of a trace that has several is one of the operating system; else the caller's is all of them.
   bool has_threads = true;
   // Told of each pass, counted from 1.

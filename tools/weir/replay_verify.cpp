@@ -6,11 +6,12 @@
 namespace weir::cli {
 
 replay_verify::replay_verify(block_verifier& verifier, replay_streams& streams, const replay_script& script,
-                             bool knows_uses)
+                             bool knows_uses, std::uint64_t spoil_every)
     : verifier_(verifier),
       streams_(streams),
       stream_count_(script.stream_count),
       knows_uses_(knows_uses),
+      spoil_every_(spoil_every),
       clocks_(script.stream_count * script.stream_count),
       slots_(script.slot_count) {}
 
@@ -49,6 +50,9 @@ result<void> replay_verify::used(const replay_op& op, void* block) {
 result<void> replay_verify::released(const replay_op& op, void* block) {
   for (const access& use : slots_[op.slot].uses)
     if (auto done = come_after(use, op.stream); !done) return done;
+  const std::uint64_t id = slots_[op.slot].id;
+  if (spoil_every_ > 0 && id % spoil_every_ == 0)
+    if (auto done = verifier_.spoil({block, op.bytes, id}); !done) return done;
   return check(op, block);
 }
 

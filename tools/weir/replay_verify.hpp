@@ -17,9 +17,9 @@ namespace weir::cli {
 
 class replay_verify {
  public:
-  // `knows_uses`: the allocator is told of uses on second streams and waits for them; for others the stream that frees
-  // is made to wait, as their users must.
-  replay_verify(block_verifier&, replay_streams&, const replay_script&, bool knows_uses);
+  // `spoil_every`: of so many blocks one is spoiled before its free; 0: none. `knows_uses`: the allocator is told of
+  // uses on second streams and waits for them; for others the stream that frees is made to wait, as their users must.
+  replay_verify(block_verifier&, replay_streams&, const replay_script&, bool knows_uses, std::uint64_t spoil_every = 0);
 
   // After the allocation `op` was served.
   result<void> filled(const replay_op&, void* block);
@@ -51,6 +51,7 @@ class replay_verify {
   replay_streams& streams_;
   std::size_t stream_count_;
   bool knows_uses_;
+  std::uint64_t spoil_every_;
   std::vector<std::uint32_t> clocks_;  // a row a stream
   std::vector<slot_state> slots_;
   std::uint64_t next_id_ = 1;

@@ -154,4 +154,14 @@ int launch_cuda_check(int device, CUstream_st* stream, const verify_work& work, 
   return launch(device, stream, reinterpret_cast<const void*>(&check), work, arguments);
 }
 
+int spoil_cuda_byte(int device, void* at) noexcept {
+  if (const auto status = make_current(device); status != cudaSuccess) return status;
+  if (const auto status = cudaDeviceSynchronize(); status != cudaSuccess) return status;
+  unsigned char byte = 0;
+  if (const auto status = cudaMemcpy(&byte, at, 1, cudaMemcpyDeviceToHost); status != cudaSuccess) return status;
+  byte = static_cast<unsigned char>(~byte);
+  if (const auto status = cudaMemcpy(at, &byte, 1, cudaMemcpyHostToDevice); status != cudaSuccess) return status;
+  return cudaDeviceSynchronize();
+}
+
 }  // namespace weir::cli

@@ -48,5 +48,7 @@ int take_cuda_counters(int device, verify_counters* counters, verify_counters* t
 
 int launch_cuda_fill(int device, CUstream_st* stream, const verify_work& work) noexcept;
 int launch_cuda_check(int device, CUstream_st* stream, const verify_work& work, verify_counters* counters) noexcept;
+// Waits for the device and turns one byte into another.
+int spoil_cuda_byte(int device, void* at) noexcept;
 
 }  // namespace weir::cli
