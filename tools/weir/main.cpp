@@ -17,6 +17,7 @@
 #include "inspect.hpp"
 #include "progress.hpp"
 #include "replay.hpp"
+#include "soak.hpp"
 #include "weir/version.hpp"
 
 namespace cli = weir::cli;
@@ -58,6 +59,7 @@ int parse_and_run(int argc, char** argv) {
   cli::setup_generate(app, exit_code);
   cli::setup_inspect(app, exit_code);
   cli::setup_replay(app, exit_code);
+  cli::setup_soak(app, exit_code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
