@@ -68,7 +68,9 @@ TEST_CASE("soak: a spoiled block is a finding, and exits with 1") {
 }
 
 TEST_CASE("soak: the neighbour's process holds what each line says") {
-  const auto done = run_weir("soak-neighbour --device sim --sim-bytes 4GiB <<< '1073741824\n536870912\n8589934592\n0'");
+  const weir::test::scratch_folder scratch;
+  const auto done = run_weir("soak-neighbour --device sim --sim-bytes 4GiB < '" +
+                             scratch.file("lines", "1073741824\n536870912\n8589934592\n0\n") + "'");
   CHECK(done.exit_code == 0);
   CHECK(done.out == "1073741824\n536870912\n4294967296\n0\n");
 }

@@ -44,7 +44,9 @@ void soak_worker::act() {
 }
 
 std::size_t soak_worker::size() {
-  const std::size_t most = std::max<std::size_t>(stage_.device.bytes_total() / 32, std::size_t{1} << 20);
+  // A simulated pool has two to four times the device's bytes of addresses: after a while no gap holds more.
+  const std::size_t parts = stage_.device.is_simulated() ? 128 : 32;
+  const std::size_t most = std::max<std::size_t>(stage_.device.bytes_total() / parts, std::size_t{1} << 20);
   if (random_.has_luck(8)) return random_.log_between(std::min(most, std::size_t{32} << 20), most);
   return random_.log_between(16, std::min(most, std::size_t{32} << 20));
 }
