@@ -96,7 +96,9 @@ bool soak_worker::had_room(const error& why, std::size_t bytes) const {
   if (!why.report) return true;
   const memory_report& report = *why.report;
   const std::size_t rounded = bytes + bytes / 8 + 512;
-  const std::size_t grown = (rounded / stage_.chunk_bytes + 2) * stage_.chunk_bytes;
+  // A driver needs some of what it says is free for itself.
+  const std::size_t spare = stage_.device.is_simulated() ? 2 * stage_.chunk_bytes : stage_.device.bytes_total() / 256;
+  const std::size_t grown = (rounded / stage_.chunk_bytes + 1) * stage_.chunk_bytes + spare;
   const std::size_t taken = report.reserved + report.direct;
   const bool can_grow = report.device_free >= grown && taken < report.bytes_max && report.bytes_max - taken >= grown;
   return can_grow || (bytes <= medium_max / 2 && report.largest_free >= 2 * rounded);
