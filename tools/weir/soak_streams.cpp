@@ -6,6 +6,15 @@
 #include <utility>
 
 namespace weir::cli {
+namespace {
+
+// A stream takes device memory of its own.
+bool is_no_room(const error& why) noexcept {
+  constexpr int memory_allocation = 2;  // cudaErrorMemoryAllocation
+  return why.code == errc::out_of_memory || why.native_code == memory_allocation;
+}
+
+}  // namespace
 
 std::shared_ptr<soak_event> soak_event::record(backend& owner, stream_handle handle) {
   const auto made = owner.create_event();
@@ -62,15 +71,19 @@ result<bool> soak_streams::replace(std::size_t index) {
     const std::lock_guard lock(mutex_);
     old = streams_[index % streams_.size()];
   }
+  auto made = make();
+  if (!made) return is_no_room(made.error()) ? result<bool>(false) : std::move(made).error();
   std::unique_lock alone(old->mutex, std::defer_lock);
   for (int tries = 0; !alone.try_lock(); ++tries) {
-    if (tries == 1000) return false;
-    std::this_thread::sleep_for(std::chrono::microseconds(20));
+    if (tries < 1000) {
+      std::this_thread::sleep_for(std::chrono::microseconds(20));
+      continue;
+    }
+    if (auto done = retire(**made); !done) return std::move(done).error();
+    return false;
   }
   if (auto done = retire(*old); !done) return std::move(done).error();
   alone.unlock();
-  auto made = make();
-  if (!made) return std::move(made).error();
   const std::lock_guard lock(mutex_);
   streams_[index % streams_.size()] = std::move(*made);
   return true;

@@ -54,7 +54,8 @@ class soak_streams {
   // All of them; the first error there is.
   result<void> open();
   soak_lane pick(seeded_random&);
-  // Retires one and puts another in its place; false where it is never left alone.
+  // Retires one and puts another in its place; false where it is never left alone, or there is no room for
+  // another.
   result<bool> replace(std::size_t index);
   // Retires all. Precondition: nobody works.
   result<void> close();
