@@ -98,6 +98,7 @@ TEST_CASE("replay: JSON has every field of every run, by allocator and pass") {
                                                 "host_ms",
                                                 "makespan_ms",
                                                 "background_cpu_ms",
+                                                "driver_ms",
                                                 "allocate_ns",
                                                 "deallocate_ns",
                                                 "cached_rate",
