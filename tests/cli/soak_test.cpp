@@ -42,7 +42,7 @@ TEST_CASE("soak: threads, streams, limits, trims and a neighbour leave no differ
     CHECK(soak[some].number() > 0);
   }
   CHECK(soak["allocations"].number() == soak["frees"].number());
-  CHECK(soak["operations"].number() > 10'000);
+  CHECK(soak["operations"].number() > 1'000);
   CHECK(soak["threads_started"].number() > 4);
   CHECK(soak["device_used_share"].number() > 0.95);
 }

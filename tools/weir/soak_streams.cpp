@@ -23,6 +23,23 @@ std::shared_ptr<soak_event> soak_event::record(backend& owner, stream_handle han
   return owner.record(*made, handle) ? event : nullptr;
 }
 
+bool soak_stream::enter() noexcept {
+  for (int users = users_; users != over;) {
+    if (users == ending) {
+      std::this_thread::yield();
+      users = users_;
+    } else if (users_.compare_exchange_weak(users, users + 1)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+bool soak_stream::begin_end() noexcept {
+  int nobody = 0;
+  return users_.compare_exchange_strong(nobody, ending);
+}
+
 result<std::shared_ptr<soak_stream>> soak_streams::make() {
   auto handle = pool_.backend().create_stream();
   if (!handle) return std::move(handle).error();
@@ -47,13 +64,12 @@ result<void> soak_streams::open() {
 
 soak_lane soak_streams::pick(seeded_random& random) {
   for (;;) {
-    soak_lane lane;
+    std::shared_ptr<soak_stream> stream;
     {
       const std::lock_guard lock(mutex_);
-      lane.stream = streams_[random.below(streams_.size())];
+      stream = streams_[random.below(streams_.size())];
     }
-    lane.lock = std::shared_lock(lane.stream->mutex);
-    if (!lane.stream->end) return lane;
+    if (stream->enter()) return soak_lane(std::move(stream));
   }
 }
 
@@ -73,17 +89,15 @@ result<bool> soak_streams::replace(std::size_t index) {
   }
   auto made = make();
   if (!made) return is_no_room(made.error()) ? result<bool>(false) : std::move(made).error();
-  std::unique_lock alone(old->mutex, std::defer_lock);
-  for (int tries = 0; !alone.try_lock(); ++tries) {
-    if (tries < 1000) {
-      std::this_thread::sleep_for(std::chrono::microseconds(20));
-      continue;
-    }
-    if (auto done = retire(**made); !done) return std::move(done).error();
-    return false;
+  bool is_alone = old->begin_end();
+  for (int tries = 0; !is_alone && tries < 1000; ++tries) {
+    std::this_thread::sleep_for(std::chrono::microseconds(20));
+    is_alone = old->begin_end();
   }
-  if (auto done = retire(*old); !done) return std::move(done).error();
-  alone.unlock();
+  const auto done = retire(is_alone ? *old : **made);
+  if (is_alone) old->finish();
+  if (!done) return done.error();
+  if (!is_alone) return false;
   const std::lock_guard lock(mutex_);
   streams_[index % streams_.size()] = std::move(*made);
   return true;
@@ -91,14 +105,24 @@ result<bool> soak_streams::replace(std::size_t index) {
 
 result<void> soak_streams::close() {
   for (const auto& stream : std::exchange(streams_, {}))
-    if (auto done = retire(*stream); !done) return done;
+    if (stream->begin_end()) {
+      auto done = retire(*stream);
+      stream->finish();
+      if (!done) return done;
+    }
   return {};
+}
+
+std::shared_ptr<soak_event> soak_streams::record(soak_stream& stream) {
+  if (!stream.enter()) return stream.end;
+  auto event = soak_event::record(pool_.backend(), stream.handle);
+  stream.leave();
+  return event;
 }
 
 result<void> soak_streams::order(soak_stream& from, soak_stream& to) {
   if (&from == &to) return {};
-  const std::shared_lock lock(from.mutex);
-  auto event = from.end ? from.end : soak_event::record(pool_.backend(), from.handle);
+  const auto event = record(from);
   if (!event) return error{.code = errc::cuda, .what = "an event between two streams"};
   return pool_.backend().wait(to.handle, event->get());
 }

@@ -3,11 +3,10 @@
 // The streams of a soak, which end and are replaced while threads work on them and blocks were last used on them.
 #pragma once
 
-#include <cstdint>
+#include <atomic>
 #include <memory>
 #include <mutex>
-#include <optional>
-#include <shared_mutex>
+#include <utility>
 #include <vector>
 
 #include "seeded_random.hpp"
@@ -31,20 +30,44 @@ class soak_event {
   backend_event* event_;
 };
 
-// One stream, from its birth to its retirement. Whoever works on it holds the mutex shared.
-struct soak_stream {
+// One stream, from its birth to its retirement. Whoever puts work on it enters it first; it ends while nobody is in. No
+// lock: threads are in several at once, in any order, and who would end one gives up where somebody is in.
+class soak_stream {
+ public:
   stream_handle handle = nullptr;
   weir::stream token;
   unsigned number = 0;
-  std::shared_mutex mutex;          // guards what follows, and the stream's life
-  std::shared_ptr<soak_event> end;  // all it did; set when it is over
+  std::shared_ptr<soak_event> end;  // behind all it did, once it is over
+
+  // False when it is over.
+  bool enter() noexcept;
+  void leave() noexcept { --users_; }
+  // False where somebody is in; else nobody enters until finish(), and then it is over.
+  bool begin_end() noexcept;
+  void finish() noexcept { users_ = over; }
+
+ private:
+  static constexpr int ending = -1;
+  static constexpr int over = -2;
+  std::atomic<int> users_{0};
 };
 
-// A stream that cannot end meanwhile. The mutex outlives the lock.
-struct soak_lane {
-  std::shared_ptr<soak_stream> stream;
-  std::shared_lock<std::shared_mutex> lock;
-  soak_stream* operator->() const noexcept { return stream.get(); }
+// A stream that one is in.
+class soak_lane {
+ public:
+  soak_lane() = default;
+  // Precondition: entered.
+  explicit soak_lane(std::shared_ptr<soak_stream> stream) noexcept : stream_(std::move(stream)) {}
+  soak_lane(soak_lane&&) noexcept = default;
+  soak_lane& operator=(soak_lane&&) = delete;
+  ~soak_lane() {
+    if (stream_) stream_->leave();
+  }
+  const std::shared_ptr<soak_stream>& stream() const noexcept { return stream_; }
+  soak_stream* operator->() const noexcept { return stream_.get(); }
+
+ private:
+  std::shared_ptr<soak_stream> stream_;
 };
 
 class soak_streams {
@@ -60,7 +83,9 @@ class soak_streams {
   // Retires all. Precondition: nobody works.
   result<void> close();
 
-  // Work put on `to` comes after all that `from` has so far. The caller holds `to`, and not `from` unless they are one.
+  // What is recorded behind all that the stream has so far; null where that failed.
+  std::shared_ptr<soak_event> record(soak_stream&);
+  // Work put on `to`, which the caller is in, comes after all that `from` has so far.
   result<void> order(soak_stream& from, soak_stream& to);
 
  private:

@@ -137,9 +137,9 @@ bool soak_worker::relieve() {
 }
 
 bool soak_worker::come_after(soak_block& block, const soak_lane& lane) {
-  if (block.last.get() == lane.stream.get()) return true;
+  if (block.last.get() == lane.stream().get()) return true;
   const auto done = block.behind ? stage_.pool->backend().wait(lane->handle, block.behind->get())
-                                 : stage_.streams->order(*block.last, *lane.stream);
+                                 : stage_.streams->order(*block.last, *lane.stream());
   if (!done) stage_.fail("ordering a stream behind another", done.error());
   return done.has_value();
 }
@@ -154,7 +154,7 @@ bool soak_worker::check(soak_block& block, const soak_lane& lane) {
 
 void soak_worker::fill(soak_block& block, const soak_lane& lane) {
   block.id = stage_.next_id++;
-  block.last = lane.stream;
+  block.last = lane.stream();
   block.behind = nullptr;
   if (auto done = stage_.verifier->fill({block.pointer, block.bytes, block.id}, lane->handle, lane->number); !done)
     stage_.fail("a fill", done.error());
@@ -180,10 +180,7 @@ void soak_worker::use() {
 // With an event that is recorded now, or one that whoever takes the block over records.
 void soak_worker::hand_over() {
   soak_block block = take_own(random_.below(blocks_.size()));
-  if (random_.has_luck(50) && !block.behind) {
-    const std::shared_lock lock(block.last->mutex);
-    block.behind = block.last->end ? block.last->end : soak_event::record(stage_.pool->backend(), block.last->handle);
-  }
+  if (random_.has_luck(50) && !block.behind) block.behind = stage_.streams->record(*block.last);
   ++stage_.counts.hand_overs;
   stage_.leave(std::move(block));
 }
@@ -193,7 +190,7 @@ void soak_worker::take_over() {
   if (!left) return;
   const soak_lane lane = stage_.streams->pick(random_);
   check(*left, lane);
-  left->last = lane.stream;
+  left->last = lane.stream();
   left->behind = nullptr;
   // Second streams may still read it; of a direct block nobody is told which.
   if (!left->is_used && !left->is_direct && random_.has_luck(50)) fill(*left, lane);
