@@ -144,6 +144,10 @@ TEST_CASE("goldens: the bundled trace with kernels is served as it was") {
   compare(count("--kernel-us 20 " + bundled, ", kernels of 20 us"));
 }
 
+TEST_CASE("goldens: hand-overs between threads and streams are served as they were") {
+  compare(count("'" WEIR_SOURCE_DIR "/tests/data/traces/handover.weir'"));
+}
+
 // The eighth is the bundled one.
 TEST_CASE("goldens: the reference traces are served as they were") {
   std::string traces;

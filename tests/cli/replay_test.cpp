@@ -98,6 +98,7 @@ TEST_CASE("replay: JSON has every field of every run, by allocator and pass") {
                                                 "host_ms",
                                                 "makespan_ms",
                                                 "background_cpu_ms",
+                                                "driver_ms",
                                                 "allocate_ns",
                                                 "deallocate_ns",
                                                 "cached_rate",
@@ -106,7 +107,10 @@ TEST_CASE("replay: JSON has every field of every run, by allocator and pass") {
                                                 "native_calls",
                                                 "counts",
                                                 "waits_inserted",
-                                                "waits_fresh"});
+                                                "waits_fresh",
+                                                "verified_bytes",
+                                                "differences"});
+    CHECK(std::holds_alternative<std::nullptr_t>(run["verified_bytes"].value));
     CHECK(run["trace"].text() == "llm_serving");
     CHECK(run["failed"].number() == 0);
     CHECK(run["operations"].number() == runs[0]["operations"].number());

@@ -13,9 +13,11 @@
 #include "bench.hpp"
 #include "convert.hpp"
 #include "exit_code.hpp"
+#include "generate.hpp"
 #include "inspect.hpp"
 #include "progress.hpp"
 #include "replay.hpp"
+#include "soak.hpp"
 #include "weir/version.hpp"
 
 namespace cli = weir::cli;
@@ -54,8 +56,10 @@ int parse_and_run(int argc, char** argv) {
   int exit_code = cli::fine;
   cli::setup_bench(app, exit_code);
   cli::setup_convert(app, exit_code);
+  cli::setup_generate(app, exit_code);
   cli::setup_inspect(app, exit_code);
   cli::setup_replay(app, exit_code);
+  cli::setup_soak(app, exit_code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

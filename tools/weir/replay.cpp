@@ -11,7 +11,9 @@
 #include <utility>
 
 #include "allocator_plugin.hpp"
+#include "block_verifier.hpp"
 #include "busy_kernel.hpp"
+#include "byte_count.hpp"
 #include "exit_code.hpp"
 #include "output_file.hpp"
 #include "progress.hpp"
@@ -67,6 +69,7 @@ std::string load_in_words(const replay_options& options) {
   else if (options.pace)
     text = ", spread over each recording's time";
   if (!options.pool.empty()) text += ", weir with " + options.pool;
+  if (options.verify) text += ", each block filled and checked";
   if (options.kernel_us > 0) text += ", a kernel of " + std::to_string(options.kernel_us) + " µs after each allocation";
   return text;
 }
@@ -75,6 +78,8 @@ std::vector<replay_figures> replay_all(const replay_options& options, const std:
                                        const replay_report& report) {
   std::optional<busy_kernel> kernel;
   if (options.kernel_us > 0) kernel = must(busy_kernel::make(report.device));
+  std::unique_ptr<block_verifier> verifier;
+  if (options.verify) verifier = must(block_verifier::make(report.device, options.verify_bytes));
   progress line("replay", 0);
   std::vector<replay_figures> runs;
   for (const replay_script& script : scripts) {
@@ -84,6 +89,9 @@ std::vector<replay_figures> replay_all(const replay_options& options, const std:
       request.pace_ns = pace_of(options, script);
       request.kernel = kernel ? &*kernel : nullptr;
       request.kernel_ns = options.kernel_us * 1000;
+      request.verifier = verifier.get();
+      request.spoil_every = options.spoil_every;
+      request.has_threads = options.has_threads;
       request.before_pass = [&](unsigned pass) {
         line.say(script.name + ": replaying with " + name + ", pass " + std::to_string(pass) + " of " +
                  std::to_string(options.passes));
@@ -99,15 +107,25 @@ void warn_of_plugins(const replay_options& options) {
     if (plugin_path(name) && options.bytes_max) spdlog::warn("--limit does not bind {}", name);
 }
 
-CLI::Validator byte_count() {
-  return CLI::Validator(
-      [](std::string& text) {
-        const auto bytes = parse_bytes(text);
-        if (!bytes || *bytes == 0) return "'" + text + "' is no number of bytes such as 20GiB";
-        text = std::to_string(*bytes);
-        return std::string();
-      },
-      "BYTES");
+// The simulated device knows what it allocated itself.
+void check_verifiable(const replay_options& options, const replay_device& device) {
+  if (options.verify_bytes && !options.verify) throw bad_input("--verify-bytes means something with --verify alone");
+  if (options.spoil_every && !options.verify) throw bad_input("--verify-spoil means something with --verify alone");
+  if (!options.verify || !device.is_simulated()) return;
+  for (const std::string& name : options.allocators)
+    if (plugin_path(name)) throw bad_input("--verify: the simulated device cannot check the memory of " + name);
+}
+
+// 1 where a block did not hold what was put into it.
+int verdict(const std::vector<replay_figures>& runs) {
+  bool has_differences = false;
+  for (const replay_figures& run : runs) {
+    if (!run.verified || run.verified->differences == 0) continue;
+    has_differences = true;
+    for (const std::string& words : run.verified->first)
+      spdlog::error("{}, {}, pass {}: {}", run.trace, run.allocator, run.pass, words);
+  }
+  return has_differences ? finding : fine;
 }
 
 CLI::Validator allocator_name() {
@@ -147,6 +165,18 @@ void setup_replay(CLI::App& app, int& exit_code) {
       ->check(CLI::Range(1e-3, 1e6));
   sub->add_option("--kernel-us", options->kernel_us, "Run a kernel of so long after each allocation, on its stream")
       ->check(CLI::Range(1, 10'000'000));
+  sub->add_flag("--verify", options->verify,
+                "Fill each block by a kernel on its stream and check it on each stream that uses or frees it; exit 1 "
+                "where it differs");
+  sub->add_option("--verify-bytes", options->verify_bytes,
+                  "Of larger blocks only so much: both ends and pages between; else all")
+      ->transform(byte_count());
+  sub->add_option("--verify-spoil", options->spoil_every, "Spoil one of so many blocks, to see that it is found")
+      ->check(CLI::Range(1, 1'000'000'000));
+  sub->add_option_function<std::string>(
+         "--threads", [options](const std::string& text) { options->has_threads = text == "recorded"; },
+         "recorded: each thread of the trace is one of ours, in the trace's order; one: all by one; else recorded")
+      ->check(CLI::IsMember({"recorded", "one"}));
   sub->add_option("--json", options->json, "Figures as JSON, to FILE; - for stdout, in place of the tables")
       ->type_name("FILE");
   add_allow_truncated(*sub, options->allow_truncated);
@@ -158,6 +188,7 @@ int run_replay(const replay_options& options) {
   const auto pool = pool_options_of(options);
   const auto scripts = load(options);
   const auto device = must(replay_device::open(options.device, options.sim_bytes));
+  check_verifiable(options, device);
   const replay_clock clock;
   warn_of_plugins(options);
   replay_report report{device, clock, options.bytes_max, pool, load_in_words(options), {}};
@@ -166,7 +197,7 @@ int run_replay(const replay_options& options) {
   report.runs = replay_all(options, scripts, report);
   if (is_for_people) std::cout << format_replay_tables(report) << std::flush;
   if (!options.json.empty()) write_output(options.json, format_replay_json(report));
-  return fine;
+  return verdict(report.runs);
 }
 
 }  // namespace weir::cli

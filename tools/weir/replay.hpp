@@ -21,11 +21,15 @@ struct replay_options {
   unsigned passes = 2;
   std::size_t bytes_max = 0;  // 0: no limit but the device
   std::size_t sim_bytes = std::size_t{140} << 30;
-  std::string pool;             // weir's options as text
-  bool pace = false;            // spread events evenly over the recording's time
-  double pace_seconds = 0;      // or over so long
-  std::uint64_t kernel_us = 0;  // of the kernel after each allocation; 0: none
-  std::string json;             // a file, "-" for stdout in place of the tables, or empty
+  std::string pool;               // weir's options as text
+  bool pace = false;              // spread events evenly over the recording's time
+  double pace_seconds = 0;        // or over so long
+  bool verify = false;            // fill each block and check it before its free
+  std::size_t verify_bytes = 0;   // of larger blocks only so much; 0: all
+  std::uint64_t spoil_every = 0;  // of so many blocks one is spoiled before its check
+  bool has_threads = true;        // of the recording, each one of ours
+  std::uint64_t kernel_us = 0;    // of the kernel after each allocation; 0: none
+  std::string json;               // a file, "-" for stdout in place of the tables, or empty
   bool allow_truncated = false;
 };
 

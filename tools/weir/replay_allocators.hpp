@@ -8,6 +8,7 @@
 //     void deallocate(void*, const replay_op&) noexcept;
 //     void observe(const replay_op&, std::uint64_t ps);       // after each allocation, outside the measurement
 //     name();                                                 // what figures call it
+//     static constexpr bool knows_uses;                       // record_use() is more than a word
 //     void begin_pass();  void end_pass(replay_figures&);     // figures only the allocator knows
 #pragma once
 
@@ -33,12 +34,14 @@ enum class direct_use { none, some, all };  // some: those that the trace marks
 // What all share: why the last allocation failed, and what they learn from the backend.
 class replay_allocator {
  public:
+  static constexpr bool knows_uses = false;
   // Set by a failed allocation until it is taken.
   std::optional<error> take_failure() noexcept { return std::exchange(failure_, std::nullopt); }
   std::int64_t clock_adjustment_ns() const noexcept { return backend_->clock_adjustment_ns(); }
   bool is_modelled() const noexcept { return backend_->capabilities().costs_are_modelled; }
   stream_handle handle(std::size_t stream) const noexcept { return (*streams_)[stream]; }
   result<void> order(std::size_t earlier, std::size_t later) noexcept { return streams_->order(earlier, later); }
+  replay_streams& streams() noexcept { return *streams_; }
   result<void> synchronize() noexcept { return backend_->synchronize_device(); }
   result<void> reset_reserved_high() noexcept { return backend_->reset_reserved_high(); }
   // Nothing where a plugin does not tell.
@@ -65,6 +68,7 @@ class replay_allocator {
 class weir_allocator : public replay_allocator {
  public:
   static const char* name() noexcept { return "weir"; }
+  static constexpr bool knows_uses = true;
   static constexpr direct_use direct_calls = direct_use::some;
 
   ~weir_allocator();

@@ -26,6 +26,13 @@ struct native_call_figures {
 // Names that stay and numbers that only grow, such as {"served_heap", 12}.
 using counted = std::vector<std::pair<const char*, std::uint64_t>>;
 
+struct verified_figures {
+  std::uint64_t bytes = 0;
+  std::uint64_t differences = 0;
+  std::uint64_t orders_added = 0;    // waits between streams that the trace does not have
+  std::vector<std::string> first{};  // of the differences, in words
+};
+
 struct replay_figures {
   std::string trace;
   std::string allocator;
@@ -48,6 +55,7 @@ struct replay_figures {
   counted counts{};                  // what else was counted, in the order told
   std::uint64_t waits_inserted = 0;  // for another of the trace's streams
   std::uint64_t waits_fresh = 0;     // for the reservoir's stream
+  std::optional<verified_figures> verified{};
 
   std::optional<double> reserved_over_live() const noexcept {
     if (!peak_reserved_bytes) return std::nullopt;

@@ -113,6 +113,18 @@ std::string latency_table(const std::vector<replay_figures>& runs) {
   return table.format();
 }
 
+// Empty where nothing was verified.
+std::string verify_table(const std::vector<replay_figures>& runs) {
+  if (runs.empty() || !runs.front().verified) return {};
+  text_table table(
+      {{"  allocator", side::left}, {"pass"}, {"verified"}, {"differences"}, {"waits added between streams"}});
+  add_rows(table, runs, [](const replay_figures& run) {
+    return std::vector<std::string>{human_bytes(run.verified->bytes), human_count(run.verified->differences),
+                                    human_count(run.verified->orders_added)};
+  });
+  return '\n' + table.format();
+}
+
 const replay_figures* last_pass(const std::vector<replay_figures>& runs, const std::string& trace,
                                 const std::string& allocator) {
   const auto at = std::find_if(runs.rbegin(), runs.rend(), [&](const replay_figures& run) {
@@ -181,7 +193,10 @@ void write(json& out, const replay_figures& run) {
   out.key("counts").begin_object();
   for (const auto& [name, count] : run.counts) out.member(name, count);
   out.end_object();
-  out.member("waits_inserted", run.waits_inserted).member("waits_fresh", run.waits_fresh).end_object();
+  out.member("waits_inserted", run.waits_inserted).member("waits_fresh", run.waits_fresh);
+  std::optional<std::uint64_t> bytes, differences;
+  if (run.verified) bytes = run.verified->bytes, differences = run.verified->differences;
+  out.member("verified_bytes", bytes).member("differences", differences).end_object();
 }
 
 }  // namespace
@@ -203,8 +218,8 @@ std::string format_replay_heading(const replay_report& report) {
 }
 
 std::string format_replay_tables(const replay_report& report) {
-  std::string text =
-      footprint_table(report.runs) + '\n' + latency_table(report.runs) + '\n' + device_table(report.runs);
+  std::string text = footprint_table(report.runs) + '\n' + latency_table(report.runs) + '\n' +
+                     device_table(report.runs) + verify_table(report.runs);
   if (const std::string compared = comparisons(report.runs); !compared.empty()) text += '\n' + compared;
   if (const std::string silent = silences(report.runs); !silent.empty()) text += '\n' + silent;
   return text;

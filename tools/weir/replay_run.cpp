@@ -7,7 +7,9 @@
 
 #include "log_histogram.hpp"
 #include "replay_allocators.hpp"
+#include "replay_crew.hpp"
 #include "replay_pace.hpp"
+#include "replay_verify.hpp"
 
 namespace weir::cli {
 namespace {
@@ -56,6 +58,10 @@ class replayer {
 
   result<std::vector<replay_figures>> run() {
     if (auto done = allocator_.open(request_); !done) return std::move(done).error();
+    if (request_.verifier)
+      verify_.emplace(*request_.verifier, allocator_.streams(), request_.script, Allocator::knows_uses,
+                      request_.spoil_every);
+    if (request_.has_threads && request_.script.thread_count > 1) crew_.emplace(request_.script.thread_count);
     std::vector<replay_figures> passes;
     for (unsigned pass = 1; pass <= request_.passes; ++pass) {
       if (request_.before_pass) request_.before_pass(pass);
@@ -92,13 +98,12 @@ class replayer {
     const std::uint64_t remaps = remap_count();
     const auto& ops = request_.script.ops;
     const replay_pace pace(request_.device, request_.clock, request_.pace_ns, ops.size());
-    for (std::size_t i = 0; i < ops.size(); ++i) {
-      pace.wait_for(i);
-      if (auto done = step(ops[i]); !done) return std::move(done).error();
-    }
+    const std::int64_t crew_begin_ns = crew_ ? crew_->cpu_ns() : 0;
+    if (auto done = crew_ ? take_turns(pace) : take_steps(0, ops.size(), pace); !done) return std::move(done).error();
     if (auto done = allocator_.synchronize(); !done) return std::move(done).error();
     const double makespan_ms = pace.elapsed_ms();
-    const double background_cpu_ms = pace.background_cpu_ms();
+    const double crew_cpu_ms = crew_ ? static_cast<double>(crew_->cpu_ns() - crew_begin_ns) / 1e6 : 0;
+    const double background_cpu_ms = std::max(pace.background_cpu_ms() - crew_cpu_ms, 0.0);
     auto reserved = allocator_.reserved_high();
     if (!reserved) return std::move(reserved).error();
     replay_figures figures = sum_up(pass, *reserved);
@@ -107,7 +112,37 @@ class replayer {
     allocator_.end_pass(figures);
     if (request_.device.is_simulated()) figures.counts.emplace_back("remaps", remap_count() - remaps);
     if (auto done = free_left_over(); !done) return std::move(done).error();
+    if (auto done = add_verified(figures); !done) return std::move(done).error();
     return figures;
+  }
+
+  result<void> take_steps(std::size_t begin, std::size_t end, const replay_pace& pace) {
+    for (std::size_t i = begin; i < end; ++i) {
+      pace.wait_for(i);
+      if (auto done = step(request_.script.ops[i]); !done) return done;
+    }
+    return {};
+  }
+
+  result<void> take_turns(const replay_pace& pace) {
+    const auto& turns = request_.script.turns;
+    result<void> done;
+    for (std::size_t i = 0; i < turns.size() && done; ++i) {
+      const std::size_t end = i + 1 < turns.size() ? turns[i + 1].begin : request_.script.ops.size();
+      crew_->run(turns[i].thread, [&] { done = take_steps(turns[i].begin, end, pace); });
+    }
+    return done;
+  }
+
+  // Precondition: the device has done all.
+  result<void> add_verified(replay_figures& figures) {
+    if (!verify_) return {};
+    auto found = request_.verifier->take();
+    if (!found) return std::move(found).error();
+    const std::uint64_t orders_added = verify_->orders_added();
+    figures.verified = {found->bytes, found->differences, orders_added - std::exchange(orders_added_, orders_added),
+                        std::move(found->first)};
+    return {};
   }
 
   // Which no driver tells.
@@ -120,9 +155,9 @@ class replayer {
     switch (op.kind) {
       case replay_kind::allocate: return allocate(op);
       case replay_kind::deallocate: return deallocate(op);
-      case replay_kind::record_use:
-        return blocks_[op.slot] ? allocator_.record_use(blocks_[op.slot], op.stream) : result<void>{};
-      case replay_kind::wait: return allocator_.order(op.slot, op.stream);
+      case replay_kind::record_use: return record_use(op);
+      case replay_kind::wait:
+        return verify_ ? verify_->order(op.slot, op.stream) : allocator_.order(op.slot, op.stream);
     }
     return {};
   }
@@ -137,6 +172,8 @@ class replayer {
     counts_.live.add(op.bytes);
     if (is_direct(op)) counts_.direct.add(op.bytes);
     allocator_.observe(op, ps);
+    if (verify_)
+      if (auto done = verify_->filled(op, block); !done) return done;
     if (request_.kernel) return request_.kernel->launch(allocator_.handle(op.stream), request_.kernel_ns);
     return {};
   }
@@ -144,12 +181,22 @@ class replayer {
   result<void> deallocate(const replay_op& op) {
     void* const block = std::exchange(blocks_[op.slot], nullptr);
     if (!block) return {};
+    if (verify_)
+      if (auto done = verify_->released(op, block); !done) return done;
     const stopwatch watch(*this);
     allocator_.deallocate(block, op);
     counts_.deallocate.add(watch.elapsed_ps());
     counts_.live.now -= op.bytes;
     if (is_direct(op)) counts_.direct.now -= op.bytes;
     return take_failure();
+  }
+
+  result<void> record_use(const replay_op& op) {
+    void* const block = blocks_[op.slot];
+    if (!block) return {};
+    if (verify_)
+      if (auto done = verify_->used(op, block); !done) return done;
+    return allocator_.record_use(block, op.stream);
   }
 
   // No room, or a size or alignment beyond what there is: an answer to this request. Null is one too, to zero bytes.
@@ -173,8 +220,13 @@ class replayer {
 
   // Then waits, so that the next pass finds all of it free.
   result<void> free_left_over() {
-    for (const replay_op& op : request_.script.left_over)
-      if (void* block = std::exchange(blocks_[op.slot], nullptr)) allocator_.deallocate(block, op);
+    for (const replay_op& op : request_.script.left_over) {
+      void* const block = std::exchange(blocks_[op.slot], nullptr);
+      if (!block) continue;
+      if (verify_)
+        if (auto done = verify_->released(op, block); !done) return done;
+      allocator_.deallocate(block, op);
+    }
     if (auto done = take_failure(); !done) return done;
     return allocator_.synchronize();
   }
@@ -201,6 +253,9 @@ class replayer {
   std::vector<void*> blocks_;  // by slot; null where nothing lives
   Allocator allocator_;
   pass_counts counts_;
+  std::optional<replay_verify> verify_;
+  std::uint64_t orders_added_ = 0;
+  std::optional<replay_crew> crew_;  // last: its threads end while the allocator is there
 };
 
 }  // namespace

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Replays one script through one allocator, single-threaded and in the script's order, as many passes as asked for. The
-// allocator is made afresh and kept between the passes. Waiting for an event's turn and launching kernels are no part
-// of what is measured of a call. Blocks that a pass leaves live are freed after it, outside what is counted; their
-// memory stays with the allocator.
+// Replays one script through one allocator, in the script's order and one thread at a time, as many passes as asked
+// for. The allocator is made afresh and kept between the passes. Waiting for an event's turn and launching kernels are
+// no part of what is measured of a call. Blocks that a pass leaves live are freed after it, outside what is counted;
+// their memory stays with the allocator.
 #pragma once
 
 #include <functional>
@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "block_verifier.hpp"
 #include "busy_kernel.hpp"
 #include "replay_clock.hpp"
 #include "replay_device.hpp"
@@ -34,6 +35,11 @@ struct replay_request {
   // Launched after each allocation that was served, on its stream; null: nothing runs.
   const busy_kernel* kernel = nullptr;
   std::uint64_t kernel_ns = 0;
+  // Fills and checks each block; null: nothing does.
+  block_verifier* verifier = nullptr;
+  std::uint64_t spoil_every = 0;  // of so many blocks one is spoiled, to see it found; 0: none
+  // Each thread of a trace that has several is one of the operating system; else the caller's is all of them.
+  bool has_threads = true;
   // Told of each pass, counted from 1.
   std::function<void(unsigned pass)> before_pass{};
 };

@@ -19,6 +19,8 @@ using trace::record_kind;
 
 // A stream is an object of the driver: a program has tens, a broken file thousands.
 constexpr std::size_t stream_count_max = 4096;
+// Each is a thread of the operating system where threads are replayed.
+constexpr std::size_t thread_count_max = 1024;
 // 4 GiB of operations.
 constexpr std::size_t op_count_max = std::size_t{1} << 28;
 // Three years.
@@ -55,6 +57,7 @@ class script_builder {
       if (first_ns_ == 0) first_ns_ = r.time_ns;
       script_.recorded_ns = std::max(script_.recorded_ns, r.time_ns - std::min(r.time_ns, first_ns_));
     }
+    thread_ = r.thread;
     switch (r.kind) {
       case record_kind::live:
       case record_kind::allocate: return allocate(r, seen);
@@ -75,6 +78,7 @@ class script_builder {
     for (const block& b : live) script_.left_over.push_back(b.release);
     script_.slot_count = blocks_.size();
     script_.stream_count = streams_.size();
+    script_.thread_count = std::min(threads_.size(), thread_count_max);
     script_.peak_live_bytes = in.validator().peak_live_bytes();
     return std::move(script_);
   }
@@ -97,6 +101,11 @@ class script_builder {
   }
 
   void push(const replay_op& op) {
+    if (script_.turns.empty() || thread_ != turn_thread_) {
+      const auto number = threads_.try_emplace(thread_, static_cast<std::uint32_t>(threads_.size())).first->second;
+      script_.turns.push_back({script_.ops.size(), number % static_cast<std::uint32_t>(thread_count_max)});
+      turn_thread_ = thread_;
+    }
     script_.ops.push_back(op);
     if (op.kind == replay_kind::allocate || op.kind == replay_kind::deallocate) ++script_.operations;
   }
@@ -144,6 +153,9 @@ class script_builder {
   std::uint64_t first_ns_ = 0;
   std::vector<block> blocks_;
   std::unordered_map<std::uint32_t, std::uint16_t> streams_;
+  std::uint32_t thread_ = 0;       // of the record
+  std::uint32_t turn_thread_ = 0;  // of the last operation
+  std::unordered_map<std::uint32_t, std::uint32_t> threads_;
   std::unordered_map<std::uint64_t, std::uint32_t> event_streams_;
 };
 

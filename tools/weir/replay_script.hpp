@@ -32,12 +32,20 @@ struct replay_op {
 };
 static_assert(sizeof(replay_op) == 16);
 
+// From operation `begin` on, until the next turn, a thread of the recording acts.
+struct replay_turn {
+  std::size_t begin = 0;
+  std::uint32_t thread = 0;  // numbered by first appearance
+};
+
 struct replay_script {
   std::string name;  // the file's, up to its first dot
   std::vector<replay_op> ops;
   std::vector<replay_op> left_over;  // frees of the blocks that the trace leaves live, in order of allocation
   std::size_t slot_count = 0;
   std::size_t stream_count = 0;      // numbered by first appearance
+  std::vector<replay_turn> turns;    // one where the trace has one thread
+  std::size_t thread_count = 0;      // 1024 at most: those beyond share the numbers of others
   std::uint64_t operations = 0;      // allocations and frees among ops
   std::size_t peak_live_bytes = 0;   // largest sum of requested bytes, if nothing fails
   std::uint64_t recorded_ns = 0;     // how long the recording took; 0: neither times nor facts of it say so

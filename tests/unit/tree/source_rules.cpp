@@ -77,8 +77,8 @@ struct reserved_name {
 
 const std::vector<reserved_name>& reserved_names() {
   static const std::vector<std::string> cuda_places{
-      "lib/backend/cuda/",         "lib/adapters/", "tests/gpu/", "tests/unit/cuda/",
-      "tools/weir/busy_kernel.cu", "tools/peers/",  "examples/"};
+      "lib/backend/cuda/",           "lib/adapters/", "tests/gpu/", "tests/unit/cuda/", "tools/weir/busy_kernel.cu",
+      "tools/weir/verify_kernel.cu", "tools/peers/",  "examples/"};
   static const std::vector<std::string> log_places{"tools/", "tests/", "lib/adapters/"};
   static const std::vector<std::string> environment_places{"tools/", "tests/", "lib/base/environment.cpp"};
   static const std::vector<reserved_name> all{
