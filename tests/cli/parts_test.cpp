@@ -34,8 +34,10 @@ TEST_CASE("units: numbers of bytes are understood, others refused") {
   CHECK(parse_bytes("1.5g") == std::uint64_t{3} << 29);
   CHECK(parse_bytes("2 KB") == 2048);
   CHECK(parse_bytes("0") == 0);
+  CHECK(parse_bytes("9007199254740993") == 9007199254740993u);  // no double
+  CHECK(parse_bytes("0.0009765625k") == 1);
   for (const char* text :
-       {"", "-1", "x", "1x", "1KiBs", "0.3", "1e30", "99999999T", " 1", "nan", "inf", "0x10", "1e3"}) {
+       {"", "-1", "x", "1x", "1KiBs", "0.3", "1.", "1e30", "99999999T", " 1", "nan", "inf", "0x10", "1e3"}) {
     INFO(text);
     CHECK_FALSE(parse_bytes(text).has_value());
   }

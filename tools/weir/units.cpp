@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "units.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cctype>
 #include <charconv>
-#include <cmath>
 #include <cstddef>
 #include <cstdio>
 #include <system_error>
@@ -33,6 +33,33 @@ std::optional<int> power_of(std::string_view unit) {
   return static_cast<int>(power) + 1;
 }
 
+std::string_view take_digits(std::string_view& text) {
+  const std::string_view digits = text.substr(0, std::min(text.find_first_not_of("0123456789"), text.size()));
+  text.remove_prefix(digits.size());
+  return digits;
+}
+
+std::optional<std::uint64_t> number_of(std::string_view digits) {
+  std::uint64_t value = 0;
+  const auto [end, code] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  if (code != std::errc()) return std::nullopt;
+  return value;
+}
+
+// 0.DIGITS times 2^doublings, where that is a whole number: exactly, which a double is not above 2^53. DIGITS / 10^n is
+// (DIGITS / 5^n) / 2^n.
+std::optional<std::uint64_t> part_of(std::string_view digits, unsigned doublings) {
+  while (digits.ends_with('0')) digits.remove_suffix(1);
+  if (digits.empty()) return 0;
+  const auto count = static_cast<unsigned>(digits.size());
+  const auto part = number_of(digits);
+  if (count > doublings || count > 18 || !part) return std::nullopt;
+  std::uint64_t fives = 1;
+  for (unsigned i = 0; i < count; ++i) fives *= 5;
+  if (*part % fives != 0) return std::nullopt;
+  return *part / fives << (doublings - count);
+}
+
 }  // namespace
 
 std::string human_bytes(std::uint64_t bytes) {
@@ -59,18 +86,20 @@ std::string human_count(std::uint64_t count) {
 std::string human_share(double share) { return fixed(100 * share, 2, "%"); }
 
 std::optional<std::uint64_t> parse_bytes(std::string_view text) {
-  if (text.empty() || !std::isdigit(static_cast<unsigned char>(text[0]))) return std::nullopt;
-  double value = 0;
-  const char* const last = text.data() + text.size();
-  const auto [end, code] = std::from_chars(text.data(), last, value, std::chars_format::fixed);
-  if (code != std::errc()) return std::nullopt;
-  std::string_view unit(end, static_cast<std::size_t>(last - end));
-  while (unit.starts_with(' ')) unit.remove_prefix(1);
-  const auto power = power_of(unit);
-  if (!power) return std::nullopt;
-  const double bytes = std::ldexp(value, 10 * *power);
-  if (!(bytes < 9.2e18) || bytes != std::floor(bytes)) return std::nullopt;
-  return static_cast<std::uint64_t>(bytes);
+  const std::string_view whole = take_digits(text);
+  std::string_view part;
+  if (text.starts_with('.')) {
+    text.remove_prefix(1);
+    part = take_digits(text);
+    if (part.empty()) return std::nullopt;
+  }
+  while (text.starts_with(' ')) text.remove_prefix(1);
+  const auto power = power_of(text);
+  const auto units = number_of(whole);
+  if (!power || !units || *units > UINT64_MAX / 2 >> 10 * *power) return std::nullopt;
+  const auto rest = part_of(part, 10 * static_cast<unsigned>(*power));
+  if (!rest) return std::nullopt;
+  return (*units << 10 * *power) + *rest;
 }
 
 }  // namespace weir::cli
