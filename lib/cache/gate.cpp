@@ -60,6 +60,7 @@ bool gate::enter_slow() noexcept {
   for (;; ::sched_yield()) {
     const std::uint32_t state = state_.load(std::memory_order_acquire);
     if (state == closed_) return false;
+    if (state == shut_) continue;  // to look busy again and again might keep the reclaimer waiting for ever
     if (state != guarded_) {
       if (try_enter()) return true;
       continue;

@@ -51,7 +51,8 @@ class gzip_source final : public byte_source {
     auto some = packed_.peek(step_bytes);
     if (!some) return some.error();
     if (between_members_) return next_member(*some);
-    if (some->empty()) return refuse(file_error_kind::truncated, "the gzip data ends before its end: the file is cut");
+    // Without input too: zlib may hold output that the read before had no room for.
+    const uInt room = stream_.avail_out;
     stream_.next_in = bytes_of(some->data());
     stream_.avail_in = static_cast<uInt>(some->size());
     const int code = inflate(&stream_, Z_NO_FLUSH);
@@ -61,6 +62,8 @@ class gzip_source final : public byte_source {
     } else if (code != Z_OK && code != Z_BUF_ERROR) {
       return refuse(file_error_kind::malformed,
                     std::string("the gzip data is damaged: ") + (stream_.msg ? stream_.msg : "zlib cannot unpack it"));
+    } else if (some->empty() && stream_.avail_out == room) {
+      return refuse(file_error_kind::truncated, "the gzip data ends before its end: the file is cut");
     }
     return std::nullopt;
   }

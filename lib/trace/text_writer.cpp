@@ -66,7 +66,6 @@ class text_sink final : public record_sink {
     } else {
       write_header();
       count_common_losses(r);
-      if (r.kind != record_kind::stream_birth) end_streams_line();
       write_line(r);
     }
     return text_.size() < buffer_bytes ? result<void, file_error>() : write_text();
@@ -109,6 +108,7 @@ class text_sink final : public record_sink {
     text_ += '\n';
   }
 
+  // What has no line does not end this one, so that text written from what is read here is the same.
   void end_streams_line() {
     if (streams_line_bytes_ != 0) text_ += '\n';
     streams_line_bytes_ = 0;
@@ -149,6 +149,7 @@ class text_sink final : public record_sink {
   }
 
   void write_event(const record& r) {
+    end_streams_line();
     append_event(text_, r);
     text_ += '\n';
   }
@@ -170,6 +171,7 @@ class text_sink final : public record_sink {
     const bool fits = line.size() <= text_bytes_max && line.find('\n') == std::string::npos && !line.ends_with('\r') &&
                       classify_line(line) == line_kind::comment;
     if (!fits) return count(lost_comments);
+    end_streams_line();
     text_.append(line) += '\n';
   }
 

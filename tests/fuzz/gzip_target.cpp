@@ -84,7 +84,9 @@ void check_raw(fuzz_input& in) {
   const std::string bytes(in.rest());
   const unpacked a = unpack(bytes, step), b = unpack(bytes, 512);
   if (a.bytes.size() <= std::size_t{1} << 20)
-    require(a.bytes == b.bytes && a.failure == b.failure, "the size of a read makes a difference");
+    if (a.bytes != b.bytes || a.failure != b.failure)
+      fail("the size of a read makes a difference: " + std::to_string(a.bytes.size()) + " bytes, " + a.failure + "; " +
+           std::to_string(b.bytes.size()) + " bytes, " + b.failure);
 }
 
 void check_chunk(fuzz_input& in) {

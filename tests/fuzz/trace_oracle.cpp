@@ -96,7 +96,8 @@ void check_rewritten(const reading& what) {
   const reading from_text = read_all(text.bytes);
   require(!from_text.failure, "what was written as text cannot be read");
   if (text.is_lossless) check_same(what, from_text, "the text form says something else");
-  require(write_all(from_text, {.form = form::text}).bytes == text.bytes, "text becomes other text");
+  const std::string again = write_all(from_text, {.form = form::text}).bytes;
+  if (again != text.bytes) fail("text becomes other text:\n" + text.bytes + "and then\n" + again);
 }
 
 }  // namespace
