@@ -73,7 +73,8 @@ result<void> reservoir::make_room(std::size_t bytes, const stream_state& on) noe
     return taken <= limit && growth <= limit - taken;
   };
   if (fits(now, is_protected ? missing_bytes(bytes, on) : worst)) return {};
-  (void)trim_locked(0).has_value();
+  const auto trimmed = trim_locked(0);
+  if (!trimmed && trimmed.error().code == errc::device_lost) return trimmed;  // no room is not the reason
   const auto then = read();
   if (fits(then, worst) || (is_protected && fits(then, missing_bytes(bytes, on)))) return {};
   const std::size_t taken = then.reserved + then.direct;
@@ -137,6 +138,7 @@ result<reservoir::native_range> reservoir::call_native(std::size_t bytes, stream
     shadow_.add(at, bytes);
     note_native_free();
     numbers_.held += bytes;
+    numbers_.reserved = std::max(numbers_.reserved, numbers_.held);  // where a device just lost could not be asked
     numbers_.held_peak = std::max(numbers_.held_peak, numbers_.held);
     numbers_.used_peak = std::max(numbers_.used_peak, numbers_.held - kept_.bytes());
   }

@@ -109,6 +109,134 @@ TEST_CASE("fault: any call failing anywhere in a crowded program leaves a sound 
   }
 }
 
+// --- in the middle --------------------------------------------------------------------------------------------------
+
+// A pool in which each of the acts below takes several backend calls: kept blocks, wholly free regions, full caches and
+// memory behind running work, on two streams, and on each one live block of every size.
+struct crowded {
+  explicit crowded(std::size_t bytes_max) : s({.bytes_max = bytes_max, .cache_bytes_max = 256 * KiB}) {
+    for (const weir::stream& stream : {a, b}) {
+      for (const std::size_t bytes : {small, medium, big}) {
+        live.push_back({s.get(bytes, stream), bytes, stream.handle()});
+        s.put(s.get(bytes, stream), bytes, stream);
+      }
+      std::vector<void*> gone;
+      for (int i = 0; i < 4; ++i) gone.push_back(s.get(medium, stream));
+      for (void* p : gone) s.put(p, medium, stream);
+    }
+    s.busy(a, 20'000'000);
+    void* late = s.get(big, a);
+    s.put(late, big, a);
+  }
+
+  struct block {
+    void* begin;
+    std::size_t bytes;
+    stream_handle on;  // a retired token has none
+  };
+  scene s;
+  weir::stream a = s.make_stream(), b = s.make_stream();
+  std::vector<block> live;
+
+  void keep(const result<void*>& got, std::size_t bytes, const weir::stream& on) {
+    if (!got) return;
+    s.write(*got, bytes, on);
+    live.push_back({*got, bytes, on.handle()});
+  }
+  std::size_t live_bytes() const {
+    std::size_t sum = 0;
+    for (const block& each : live) sum += each.bytes;
+    return sum;
+  }
+};
+
+struct act {
+  const char* what;
+  std::size_t bytes_max;
+  errc (*run)(crowded&);
+};
+
+errc allocate_on_b(crowded& c, std::size_t bytes) {
+  const auto got = c.s.pool.try_allocate(bytes, c.b);
+  c.keep(got, bytes, c.b);
+  return why(got);
+}
+
+const act acts[] = {
+    {"growth", SIZE_MAX, [](crowded& c) { return allocate_on_b(c, 512 * MiB); }},
+    {"growth that recycles", 544 * MiB, [](crowded& c) { return allocate_on_b(c, 192 * MiB); }},
+    {"a big block from another stream", 416 * MiB, [](crowded& c) { return allocate_on_b(c, big); }},
+    {"a region from another stream", 416 * MiB,
+     [](crowded& c) {
+       errc last = errc::ok;
+       for (int i = 0; i < 8 && last == errc::ok; ++i) last = allocate_on_b(c, medium);
+       return last;
+     }},
+    {"a trim", SIZE_MAX, [](crowded& c) { return why(c.s.pool.trim(0)); }},
+    {"a defragmentation", SIZE_MAX, [](crowded& c) { return why(c.s.pool.defragment()); }},
+    {"a lower limit", SIZE_MAX, [](crowded& c) { return why(c.s.pool.set_bytes_max(320 * MiB)); }},
+    {"a retired stream", SIZE_MAX, [](crowded& c) { return why(c.s.pool.retire(c.a)); }},
+};
+
+// What was live is, nothing is counted twice, and with the device well again all that is not live can be had: first by
+// the driver and then by whoever asks.
+void check_whole(crowded& c) {
+  CHECK(c.s.pool.validate().empty());
+  CHECK(c.s.pool.statistics().live_count == c.live.size());
+  CHECK(c.s.pool.statistics().allocated >= c.live_bytes());
+  for (const auto& each : c.live) {
+    c.s.device->order(each.on, c.b.handle());
+    c.s.put(each.begin, each.bytes, c.b);
+  }
+  c.live.clear();
+  must(c.s.pool.set_bytes_max(SIZE_MAX));
+  // A stream whose event failed is known complete once the device was waited for, which running out does.
+  CHECK(!c.s.pool.try_allocate(SIZE_MAX / 8, c.b));
+  comes_clean(c.s);
+}
+
+TEST_CASE("fault: each backend call of a growth, a transfer, a trim failing in turn loses nothing") {
+  for (const act& each : acts) {
+    for (const fault kind : {fault::allocate, fault::deallocate, fault::trim, fault::create_event, fault::record,
+                             fault::wait, fault::query, fault::synchronize}) {
+      for (unsigned after = 0; after < 6; ++after) {
+        INFO(each.what << ", fault " << static_cast<int>(kind) << " after " << after << " calls");
+        crowded c(each.bytes_max);
+        c.s.device->inject(kind, 1, after);
+        const errc code = each.run(c);
+        c.s.device->inject(kind, 0);
+        CHECK(
+            (code == errc::ok || code == errc::cuda || code == errc::out_of_memory || code == errc::limit_below_live));
+        check_whole(c);
+      }
+    }
+  }
+}
+
+// A kernel's fault strikes anywhere, and stays. Whatever was in the middle, blocks can still be freed, the pool is
+// sound, and it can end.
+TEST_CASE("fault: a device lost in the middle of a growth, a transfer, a trim still takes every free") {
+  for (const act& each : acts) {
+    for (unsigned after = 0; after < 24; ++after) {
+      INFO(each.what << ", lost after " << after << " calls");
+      crowded c(each.bytes_max);
+      c.s.device->inject(fault::sticky, 1, after);
+      (void)each.run(c);
+      c.s.device->inject(fault::sticky, 1);
+      CHECK(why(c.s.pool.try_allocate(250 * MiB, c.b)) == errc::device_lost);
+      // Each on the other's stream, so that nothing is as simple as it could be.
+      for (const auto& [begin, bytes, on] : c.live) {
+        const weir::stream& other = on == c.b.handle() && c.a.handle() ? c.a : c.b;
+        const auto done = c.s.pool.try_deallocate(begin, bytes, other);
+        CHECK(why(done) == errc::ok);
+      }
+      CHECK(c.s.pool.statistics().live_count == 0);
+      CHECK(c.s.pool.validate().empty());
+      CHECK(why(c.s.pool.trim(0)) == errc::device_lost);
+    }
+  }
+}
+
 TEST_CASE("fault: retiring a stream whose event cannot be recorded keeps its memory until the device was waited for") {
   scene s;
   const stream_handle handle = s.device->create_stream();
