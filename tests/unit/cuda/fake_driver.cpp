@@ -81,8 +81,10 @@ CUresult pool_get(CUmemoryPool, CUmemPool_attribute attribute, void* out) {
   return guarded("cuMemPoolGetAttribute");
 }
 CUresult pool_set(CUmemoryPool, CUmemPool_attribute, void*) { return guarded("cuMemPoolSetAttribute"); }
+// Fresh addresses, as far apart as any test's blocks are long.
 CUresult allocate_from_pool(CUdeviceptr* out, std::size_t, CUmemoryPool, CUstream) {
-  return *out = 0x10000, guarded("cuMemAllocFromPoolAsync");
+  const auto before = static_cast<CUdeviceptr>(driver.count("cuMemAllocFromPoolAsync"));
+  return *out = 0x10000 + (before << 31), guarded("cuMemAllocFromPoolAsync");
 }
 CUresult free_async(CUdeviceptr, CUstream) { return guarded("cuMemFreeAsync"); }
 CUresult allocate(CUdeviceptr* out, std::size_t) { return *out = 0x20000, guarded("cuMemAlloc"); }

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A pool belongs to the process that made it: what a child gets after fork, and what happens at exit.
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
 #include <optional>
 #include <sys/wait.h>
+#include <thread>
 #include <unistd.h>
+#include <utility>
 
 #include "scene.hpp"
 
@@ -15,10 +18,14 @@ namespace {
 
 constexpr std::size_t small = 3000, medium = 3 * MiB, big = 64 * MiB;
 
-// Runs in a child, which leaves with what it answers; -1 where it died otherwise.
+// Runs in a child, which leaves with what it answers; -1 where it died otherwise, or hung.
 int in_child(const std::function<int()>& act) {
+  std::fflush(nullptr);  // or the child says it again
   const pid_t child = fork();
-  if (child == 0) _exit(act());
+  if (child == 0) {
+    alarm(20);
+    _exit(act());
+  }
   int status = 0;
   if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status)) return -1;
   return WEXITSTATUS(status);
@@ -109,24 +116,85 @@ TEST_CASE("fork: a pool made in the child works there") {
 std::optional<weir::pool> static_pool;
 weir::stream static_stream;
 
-// In a child of its own, since it ends the process. The pool is destroyed with other statics, blocks cached and live.
-TEST_CASE("exit: a static pool with live and cached blocks ends quietly") {
-  std::fflush(nullptr);  // or the child says it again
-  const pid_t child = fork();
-  if (child == 0) {
-    const auto device = sim::device::make();
-    static_pool.emplace(pool::make(device->make_backend()));
-    static_stream = *static_pool->stream(device->create_stream());
-    for (const std::size_t bytes : {small, medium, big}) {
-      (void)static_pool->allocate(bytes, static_stream);
-      static_pool->deallocate(static_pool->allocate(bytes, static_stream), static_stream);
-    }
-    std::exit(7);
+// The status of a child that has to end by std::exit.
+int exit_of(const std::function<void()>& act) {
+  return in_child([&] {
+    act();
+    return 99;
+  });
+}
+
+void make_static_pool() {
+  const auto device = sim::device::make();
+  static_pool.emplace(pool::make(device->make_backend()));
+  static_stream = *static_pool->stream(device->create_stream());
+}
+
+// Of every size one live and one cached.
+void leave_blocks() {
+  for (const std::size_t bytes : {small, medium, big}) {
+    (void)static_pool->allocate(bytes, static_stream);
+    static_pool->deallocate(static_pool->allocate(bytes, static_stream), static_stream);
   }
-  int status = 0;
-  REQUIRE(waitpid(child, &status, 0) == child);
-  REQUIRE(WIFEXITED(status));
-  CHECK(WEXITSTATUS(status) == 7);
+}
+
+TEST_CASE("exit: a static pool with live and cached blocks ends quietly") {
+  CHECK(exit_of([] {
+          make_static_pool();
+          leave_blocks();
+          std::exit(7);
+        }) == 7);
+}
+
+TEST_CASE("exit: from another thread than main, the caches of both full") {
+  CHECK(exit_of([] {
+          make_static_pool();
+          leave_blocks();
+          std::thread([] {
+            leave_blocks();
+            std::exit(7);
+          }).join();
+        }) == 7);
+}
+
+// The pool is never destroyed, so its threads may go on until the process is gone.
+TEST_CASE("exit: in the middle of other threads' hits and misses") {
+  CHECK(exit_of([] {
+          make_static_pool();
+          static auto* const left = new weir::pool(std::move(*static_pool));
+          static auto* const stream = new weir::stream(static_stream);
+          static std::atomic<int> at_work{0};
+          for (int i = 0; i < 3; ++i)
+            std::thread([] {
+              for (std::uint64_t n = 0;; ++n) {
+                if (n == 1000) ++at_work;
+                const std::size_t bytes = n % 64 ? small : medium;
+                void* p = left->allocate(bytes, *stream);
+                left->deallocate(p, bytes, *stream);
+              }
+            }).detach();
+          while (at_work < 3) std::this_thread::yield();
+          std::exit(7);
+        }) == 7);
+}
+
+// A destructor that runs after main gives its block back to a pool that is still there.
+struct block_of_a_thread {
+  ~block_of_a_thread() {
+    if (p) static_pool->deallocate(p, small, static_stream);
+  }
+  void* p = nullptr;
+};
+thread_local block_of_a_thread mine;
+
+TEST_CASE("exit: thread-local owners of blocks go after the thread's caches, and before a static pool") {
+  CHECK(exit_of([] {
+          make_static_pool();
+          mine.p = static_pool->allocate(small, static_stream);
+          std::thread([] { mine.p = static_pool->allocate(small, static_stream); }).join();
+          if (static_pool->statistics().live_count != 1) _exit(1);
+          std::exit(7);
+        }) == 7);
 }
 
 }  // namespace
