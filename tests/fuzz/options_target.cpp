@@ -33,7 +33,6 @@ void check_pool(pool_options options) {
   static const auto device = sim::device::make({.bytes_total = std::size_t{1} << 30});
   static const stream_handle stream = device->create_stream();
   options.background = {};
-  options.keeper = false;
   auto made = pool::try_make(device->make_backend(), options);
   if (!made) return require(made.error().code == errc::invalid_argument, "options are refused for another reason");
   const auto block = made->try_allocate(4096, raw_stream(stream));

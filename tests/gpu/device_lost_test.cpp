@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // An error an earlier kernel caused surfaces as what it is. Alone in its process: the context is lost afterwards.
+#include <utility>
+#include <vector>
+
 #include "gpu.hpp"
 #include "kernels.hpp"
 #include "weir/pool.hpp"
@@ -16,7 +19,7 @@ void check_lost(const char* what, const result<T>& answer) {
   CHECK(answer.error().native_code == cudaErrorIllegalAddress);
 }
 
-TEST_CASE("device lost: a kernel's illegal access surfaces as that, and destruction survives it") {
+TEST_CASE("device lost: a kernel's illegal access surfaces as that, frees are taken, and destruction survives it") {
   require_device();
   auto target = value_of(make_cuda_backend(0));
   weir::pool pool = value_of(pool::try_make(0));
@@ -25,6 +28,18 @@ TEST_CASE("device lost: a kernel's illegal access surfaces as that, and destruct
   void* block = value_of(target->allocate(MiB, stream));
   void* small = value_of(pool.try_allocate(4096, raw_stream(stream)));
   REQUIRE(small != nullptr);
+  // Of every size one live and one cached or kept, and one more on another stream.
+  gpu_stream other;
+  const weir::stream token = value_of(pool.stream(raw_stream(stream)));
+  const weir::stream other_token = value_of(pool.stream(raw_stream(other)));
+  constexpr std::size_t sizes[]{4096, 3 * MiB, 64 * MiB};
+  std::vector<std::pair<void*, std::size_t>> live;
+  for (const std::size_t bytes : sizes) {
+    live.emplace_back(value_of(pool.try_allocate(bytes, token)), bytes);
+    live.emplace_back(value_of(pool.try_allocate(bytes, other_token)), bytes);
+    value_of(pool.try_deallocate(value_of(pool.try_allocate(bytes, token)), token));
+  }
+  void* direct = value_of(pool.try_allocate_direct(MiB));
   value_of(target->record(event, stream));
   value_of(target->synchronize(event));
 
@@ -39,6 +54,14 @@ TEST_CASE("device lost: a kernel's illegal access surfaces as that, and destruct
   check_lost("allocate_direct", target->allocate_direct(MiB));
   // More than the pool has at hand, so that it needs the device.
   check_lost("pool.try_allocate", pool.try_allocate(GiB, raw_stream(stream)));
+  check_lost("pool.trim", pool.trim(0));
+  // Frees on the other stream, so that none is as simple as it could be.
+  for (std::size_t i = 0; i < live.size(); ++i)
+    CHECK(code_of(pool.try_deallocate(live[i].first, live[i].second, i % 2 ? token : other_token)) == errc::ok);
+  CHECK(code_of(pool.try_deallocate(small, 4096, token)) == errc::ok);
+  check_lost("pool.try_deallocate_direct", pool.try_deallocate_direct(direct));  // it stays the pool's
+  (void)pool.retire(token).has_value();
+  CHECK(pool.validate().empty());
   CHECK(cudaDeviceSynchronize() == cudaErrorIllegalAddress);
   target->destroy_event(event);
 }
