@@ -28,7 +28,7 @@ using weir::base::mib;
 using weir::test::must;
 using weir::test::random_source;
 
-constexpr auto run_time = std::chrono::milliseconds(1500);
+constexpr auto run_time = std::chrono::milliseconds(1300);
 
 // The first thing any thread found wrong; Catch2's macros are for one thread only.
 class findings {
@@ -422,4 +422,77 @@ TEST_CASE("threads: pools come and go while threads that used them live and end"
   CHECK(!wrong.any());
   CHECK(pools > 2);
   CHECK(device->violations().empty());
+}
+
+namespace {
+
+// A thread that comes, fills its caches on a stream that others share, leaves some blocks to them, and goes.
+void visit(stage& on, weir::stream_handle handle, const weir::stream& token, std::uint64_t seed) {
+  random_source r(seed);
+  std::vector<mine> held;
+  for (unsigned n = 0; n < 40; ++n) {
+    const std::size_t bytes = r.log_uniform(mib);
+    const auto p = on.pool.try_allocate(bytes, token);
+    if (!p) return on.wrong.add(p.error().message());
+    ++on.allocations;
+    if (!on.live.enter(*p, bytes)) on.wrong.add("a block handed out twice");
+    on.device->launch(handle, r.below(20'000), {{*p, bytes}});
+    held.push_back({*p, bytes});
+  }
+  for (const mine& m : held) {
+    if (r.chance(10) && on.queue.put({m.pointer, m.bytes, handle})) continue;
+    on.live.leave(m.pointer);
+    if (!on.pool.try_deallocate(m.pointer, m.bytes, token)) on.wrong.add("a right free was refused");
+  }
+}
+
+// Captures a stream of its own, on and off; by its handle it is refused meanwhile, and served in between.
+void capture(stage& on) {
+  const weir::stream_handle handle = on.device->create_stream();
+  const weir::raw_stream raw(handle);
+  while (!on.stop && !on.wrong.any()) {
+    on.device->set_capturing(handle, true);
+    const auto refused = on.pool.try_allocate(5000, raw);
+    if (refused || refused.error().code != weir::errc::stream_capturing) on.wrong.add("a capturing stream was served");
+    std::this_thread::yield();
+    on.device->set_capturing(handle, false);
+    const auto p = on.pool.try_allocate(5000, raw);
+    if (!p || !on.pool.try_deallocate(*p, 5000, raw)) on.wrong.add("a stream that was captured is refused");
+  }
+}
+
+// Pools beside it on the same device, each for a moment.
+void come_and_go(stage& on) {
+  const weir::stream_handle handle = on.device->create_stream();
+  while (!on.stop && !on.wrong.any()) {
+    weir::pool brief = weir::pool::make(on.device->make_backend());
+    const auto p = brief.try_allocate(3 * mib, weir::raw_stream(handle));
+    if (!p) on.wrong.add(p.error().message());
+    if (on.allocations % 2 && p && !brief.try_deallocate(*p, weir::raw_stream(handle))) on.wrong.add("a free refused");
+  }
+}
+
+}  // namespace
+
+TEST_CASE("threads: some end and others begin, streams are captured, pools come and go, and everybody looks") {
+  using namespace std::chrono_literals;
+  stage on(std::size_t{32} << 30, {.trim = {weir::release_above(64 * mib), weir::idle(1ms)}, .background = 1ms});
+  const weir::stream_handle shared = on.device->create_stream();
+  const weir::stream token = must(on.pool.stream(shared));
+  std::vector<std::thread> threads;
+  for (unsigned i = 0; i < 2; ++i)
+    threads.emplace_back([&on, i] {
+      const weir::stream_handle own = on.device->create_stream();
+      work(on, own, on.pool.stream(own).value(), {.seed = 400 + i, .bytes_max = 32 * mib, .live_max = 128 * mib});
+    });
+  threads.emplace_back([&] { work(on, shared, token, {.seed = 402, .bytes_max = 256 * kib, .live_max = 16 * mib}); });
+  threads.emplace_back([&] {
+    for (std::uint64_t n = 0; !on.stop && !on.wrong.any(); ++n)
+      std::thread([&] { visit(on, shared, token, 500 + n); }).join();
+  });
+  threads.emplace_back([&] { capture(on); });
+  threads.emplace_back([&] { come_and_go(on); });
+  threads.emplace_back([&] { watch(on, 94); });
+  join_after(on, threads, run_time);
+  check_end(on, shared);
 }
