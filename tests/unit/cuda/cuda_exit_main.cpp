@@ -20,7 +20,7 @@ weir::test::fake_driver* driver = nullptr;
 
 void expect(bool holds, const char* what) {
   if (holds) return;
-  std::printf("not so: %s\n", what);
+  std::fprintf(stderr, "not so: %s\n", what);
   std::_Exit(1);
 }
 
