@@ -20,7 +20,9 @@ pool_options options_from(fuzz_input& in, std::size_t device_bytes) {
   const std::uint8_t flags = in.byte();
   options.checked = flags % 4 == 1;
   options.guard_capture = flags % 8 == 2;
-  options.order = {(flags & 16) == 0, (flags & 32) == 0, (flags & 64) == 0};
+  options.order.other_streams_passed = (flags & 16) == 0;
+  options.order.recycle = (flags & 32) == 0;
+  options.order.other_streams_wait = (flags & 64) == 0;
   if (flags & 128) options.bytes_max = std::max(32 * mib, device_bytes / (1 + in.below(4)));
   const std::uint8_t policies = in.byte();
   if (policies % 4 == 1) options.trim.push_back(release_above(in.below(8) * 32 * mib));
@@ -29,6 +31,7 @@ pool_options options_from(fuzz_input& in, std::size_t device_bytes) {
   if (policies & 16) options.trim.push_back(idle(std::chrono::microseconds(1 + in.below(256))));
   if (policies & 32) options.trim.push_back(watermark(32 * mib, 128 * mib));
   if (policies & 64) options.soft_bytes_max = std::min(options.bytes_max, 64 * mib);
+  options.order.recycle_unfinished = policies < 192;
   const std::uint8_t sizes = in.byte();
   options.region_bytes = (32 * mib) << sizes % 3;
   options.region_bytes_min = (4 * mib) << sizes / 4 % 4;
