@@ -128,8 +128,10 @@ void run::pairs(random_source& r) {
         device_->launch(s->handle, random_duration(r), {{*got, asked}});
         ++figures_.launches;
       }
-      ++count;
+      aside_bytes_ += asked;
+      aside_count_ = ++count;
     }
+    aside_bytes_ = aside_count_ = 0;
     for (std::size_t i = 0; i < count; ++i) {
       const std::size_t which = is_last_first ? count - 1 - i : i;
       call_deallocate(held[which], bytes + which * 8, *s, how);

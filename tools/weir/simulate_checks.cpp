@@ -48,7 +48,8 @@ void run::check_error(const error& e, const char* verb, std::size_t bytes, std::
 // of the limit, could hold in whole chunks must not have been refused.
 void run::check_no_room(std::size_t bytes, std::size_t alignment) {
   if (!plan_.options.order.other_streams_passed || !plan_.options.order.other_streams_wait) return;
-  std::size_t pinned = 0;
+  // Each of those aside may lie where nothing else does.
+  std::size_t pinned = 2 * aside_bytes_ + aside_count_ * (plan_.options.region_bytes + 2 * chunk_bytes);
   std::vector<std::uintptr_t> regions;
   for (const auto& [at, b] : live_) {
     if (b.is_direct)

@@ -128,6 +128,7 @@ unsigned run::take_turn(unsigned me) {
       if (next != me) return next;
       do_step(step_++);
     }
+    if (ending_ == me) return threads_.front()->number;
     random_source r = numbers_of(asked_.seed, of_end);
     finish(r);
   } catch (const failure& f) {

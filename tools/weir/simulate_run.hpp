@@ -163,7 +163,8 @@ class run {
   unsigned next_thread_ = 0;
   unsigned streams_ever_ = 0;  // what the pool may have met
   block_table live_;
-  std::vector<std::uintptr_t> freed_;  // some addresses that were
+  std::size_t aside_bytes_ = 0, aside_count_ = 0;  // live, but in no table: a few of pairs()
+  std::vector<std::uintptr_t> freed_;              // some addresses that were
   bool has_faults_ = false;            // some were injected, so calls may fail
   bool is_lost_ = false;               // the device may be
   bool has_lost_streams_ = false;      // what they freed needs the device synchronised
