@@ -19,7 +19,7 @@ result<void*> watched_backend::allocate(std::size_t bytes, stream_handle s) noex
   if (!count()) return too_many();
   auto p = inner_->allocate(bytes, s);
   look();
-  if (p) ++seen_.allocations_live;
+  if (p) seen_.allocations_most = std::max(seen_.allocations_most, ++seen_.allocations_live);
   return p;
 }
 

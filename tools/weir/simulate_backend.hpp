@@ -19,6 +19,7 @@ class watched_backend final : public backend {
     std::uint64_t calls_end = ~std::uint64_t{0};  // from there on every call fails: no operation needs so many
     std::size_t reserved_most = 0;    // since the checkers last looked
     std::size_t allocations_live = 0;
+    std::size_t allocations_most = 0;  // live at once in this step
   };
   watched_backend(std::unique_ptr<backend> inner, watch& seen, simulation::plant planted)
       : inner_(std::move(inner)), seen_(seen), plant_(planted) {}

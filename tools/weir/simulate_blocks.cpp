@@ -48,7 +48,8 @@ result<void*> run::call_allocate(std::size_t bytes, std::size_t alignment, strea
   return got;
 }
 
-void run::call_deallocate(std::uintptr_t at, std::size_t bytes, stream_model& s, const route& how) {
+// False where the device is lost and so cannot say who the stream is: then nothing changes.
+bool run::call_deallocate(std::uintptr_t at, std::size_t bytes, stream_model& s, const route& how) {
   const std::uint64_t before = watch_.calls;
   void* const p = pointer(at);
   const auto done = how.by_token   ? how.is_sized ? pool_.try_deallocate(p, bytes, s.token)
@@ -56,9 +57,11 @@ void run::call_deallocate(std::uintptr_t at, std::size_t bytes, stream_model& s,
                     : how.is_sized ? pool_.try_deallocate(p, bytes, raw(s))
                                    : pool_.try_deallocate(p, raw(s));
   check_calls(before, "deallocate");
+  if (!done && is_lost_ && done.error().code == errc::device_lost) return false;
   if (journal_.is_on) journal_.deallocate(at, s.number);
   if (!done) fail("a right free was refused: " + done.error().message());
   ++figures_.deallocations;
+  return true;
 }
 
 std::uintptr_t run::checked_place(void* got, std::size_t bytes, std::size_t alignment) {
@@ -134,7 +137,8 @@ void run::pairs(random_source& r) {
     aside_bytes_ = aside_count_ = 0;
     for (std::size_t i = 0; i < count; ++i) {
       const std::size_t which = is_last_first ? count - 1 - i : i;
-      call_deallocate(held[which], bytes + which * 8, *s, how);
+      if (!call_deallocate(held[which], bytes + which * 8, *s, how))
+        live_.add({.at = held[which], .bytes = bytes + which * 8, .uses = {s->next_use()}});
     }
     if (count < width) return;
   }
@@ -155,8 +159,7 @@ void run::queue(random_source& r) {
     const block* b = live_.find(at);
     if (!b) return;  // the handler was quicker
     const std::size_t bytes = b->bytes;
-    live_.remove(at);
-    call_deallocate(at, bytes, *s, how);
+    if (call_deallocate(at, bytes, *s, how)) live_.remove(at);
   };
   for (std::size_t i = 0; i < count; ++i) {
     const std::size_t bytes = r.log_uniform(bytes_max);
@@ -257,13 +260,17 @@ void run::free_block(block& b, stream_model& s, random_source& r) {
     if (relies) tell_all();
   }
   const bool by_itself = b.is_direct && r.chance(50);
+  if (!by_itself) {
+    if (!call_deallocate(at, bytes, s, random_route(s, r))) return;
+  } else {
+    const auto done = pool_.try_deallocate_direct(pointer(at));
+    if (!done && is_lost_ && done.error().code == errc::device_lost) return;
+    if (!done) fail("a right direct free was refused: " + done.error().message());
+    if (journal_.is_on) journal_.deallocate(at, 0);
+    ++figures_.deallocations;
+  }
   live_.remove(at);
   freed_.push_back(at);
-  if (!by_itself) return call_deallocate(at, bytes, s, random_route(s, r));
-  const auto done = pool_.try_deallocate_direct(pointer(at));
-  if (journal_.is_on) journal_.deallocate(at, 0);
-  if (!done) fail("a right direct free was refused: " + done.error().message());
-  ++figures_.deallocations;
 }
 
 void run::deallocate_one(random_source& r) {
@@ -271,7 +278,7 @@ void run::deallocate_one(random_source& r) {
   stream_model* s = pick_stream(r);
   if (!b || !s || !is_usable(*b)) return;
   if (r.chance(60) && !b->uses.empty())
-    if (stream_model* own = by_number(b->uses.front().stream); own && (own->owner == stream_model::of_all || own == &own_default())) s = own;
+    if (stream_model* own = by_number(b->uses.front().stream); own && is_mine(*own)) s = own;
   say([&] { return "  " + std::to_string(b->bytes) + " bytes on stream " + std::to_string(s->number); });
   free_block(*b, *s, r);
 }
@@ -291,7 +298,7 @@ void run::deallocate_many(random_source& r) {
     block* b = live_.find(at);
     if (!b) continue;
     stream_model* s = is_one_way || b->uses.empty() ? nullptr : by_number(b->uses.front().stream);
-    if (s && s->owner != stream_model::of_all && s->owner != me_->number) s = nullptr;
+    if (s && !is_mine(*s)) s = nullptr;
     free_block(*b, s ? *s : *all, r);
   }
 }

@@ -71,7 +71,7 @@ void run::check_calls(std::uint64_t before, const char* verb) {
   const std::uint64_t calls = watch_.calls - before;
   if (calls <= figures_.calls_most) return;
   figures_.calls_most = calls;
-  const std::uint64_t most = calls_least + calls_each * (streams_ever_ + watch_.allocations_live);
+  const std::uint64_t most = calls_least + calls_each * (streams_ever_ + watch_.allocations_most);
   if (calls > most && handler_calls_ == 0)
     fail(std::string(verb) + " took " + std::to_string(calls) + " calls to the device, " + std::to_string(most) +
          " are enough");

@@ -111,13 +111,15 @@ void run::finish(random_source& r) {
   tell_all();
   check_all();
   if (r.chance(20)) return;  // a pool may go with blocks live, and says so
+  if (is_lost_) return finish_lost(r);
   while (!live_.empty()) free_block(live_.begin()->second, *pick_stream(r), r);
-  is_lost_ ? finish_lost() : finish_live(r);
+  finish_live(r);
 }
 
 // Nothing can be given back, but nothing may break either.
-void run::finish_lost() {
-  if (pool_.statistics().live_count != 0) fail("live at the end, though all was freed");
+void run::finish_lost(random_source& r) {
+  for (std::size_t i = live_.size(); i-- > 0;) free_block(live_.nth(i), *pick_stream(r), r);
+  if (pool_.statistics().live_count != live_.size()) fail("what was freed is not what is live no more");
   if (const auto broken = pool_.validate(); !broken.empty()) fail("validate, device lost: " + broken.front());
 }
 

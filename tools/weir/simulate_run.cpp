@@ -150,6 +150,7 @@ void run::do_step(unsigned step) {
   say([&] { return std::to_string(step) + " " + to_string(what) + ", thread " + std::to_string(me_->number); });
   handler_random_ = &r;
   watch_.calls_end = watch_.calls + calls_of_a_step_max;
+  watch_.allocations_most = watch_.allocations_live;
   arm_faults(r);
   perform(what, r);
   ++figures_.steps;

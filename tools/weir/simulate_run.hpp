@@ -73,7 +73,7 @@ class run {
   // blocks (simulate_blocks.cpp)
   bool allocate_on(stream_model&, std::size_t bytes, std::size_t alignment, random_source&);
   result<void*> call_allocate(std::size_t bytes, std::size_t alignment, stream_model&, const route&);
-  void call_deallocate(std::uintptr_t at, std::size_t bytes, stream_model&, const route&);
+  bool call_deallocate(std::uintptr_t at, std::size_t bytes, stream_model&, const route&);
   std::uintptr_t checked_place(void* got, std::size_t bytes, std::size_t alignment);
   void allocate(random_source&);
   void burst(random_source&);
@@ -105,6 +105,7 @@ class run {
   stream_model* by_number(unsigned);
   stream_model& own_default();
   block* pick_block(random_source&);
+  bool is_mine(const stream_model& s) const { return s.owner == stream_model::of_all || s.owner == me_->number; }
   bool is_usable(const block&);
   bool knows(const use&) const;
   void tell_all();
@@ -119,7 +120,7 @@ class run {
   bool asked_for_memory(std::size_t bytes, unsigned attempt);
   void told_of_soft_limit();
   void finish(random_source&);
-  void finish_lost();
+  void finish_lost(random_source&);
   void finish_live(random_source&);
 
   // checks (simulate_checks.cpp)

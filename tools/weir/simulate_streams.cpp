@@ -23,7 +23,7 @@ stream_model& run::own_default() {
 stream_model* run::pick_stream(random_source& r) {
   std::vector<stream_model*> able;
   for (const auto& s : streams_)
-    if (!s->is_capturing && (s->owner == stream_model::of_all || s->owner == me_->number)) able.push_back(s.get());
+    if (!s->is_capturing && is_mine(*s)) able.push_back(s.get());
   return able[r.below(able.size())];
 }
 
@@ -50,7 +50,7 @@ bool run::is_usable(const block& b) {
   return std::ranges::none_of(b.uses, [&](const use& u) {
     const stream_model* s = by_number(u.stream);
     if (!s) return false;
-    return s->is_capturing || (s->owner != stream_model::of_all && s->owner != me_->number && !knows(u));
+    return s->is_capturing || (!is_mine(*s) && !knows(u));
   });
 }
 
