@@ -74,6 +74,7 @@ result<backend_event*> watched_backend::create_event() noexcept {
 
 result<void> watched_backend::record(backend_event* e, stream_handle s) noexcept {
   if (!count()) return too_many();
+  ++seen_.records;
   return inner_->record(e, s);
 }
 

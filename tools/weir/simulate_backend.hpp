@@ -16,6 +16,7 @@ class watched_backend final : public backend {
   // What the checkers read; it lives as long as the run. One thread at a time.
   struct watch {
     std::uint64_t calls = 0;          // of any kind that reaches the device
+    std::uint64_t records = 0;  // of these
     std::uint64_t calls_end = ~std::uint64_t{0};  // from there on every call fails: no operation needs so many
     std::size_t reserved_most = 0;    // since the checkers last looked
     std::size_t allocations_live = 0;

@@ -113,7 +113,8 @@ class run {
 
   // the pool as a whole (simulate_pool.cpp)
   void trim(random_source&);
-  void check_trim(const trim_report&, std::size_t kept);
+  void check_trim(const trim_report&);
+  void check_quiet_trim(const trim_report&, std::size_t keep);
   void set_limit(random_source&);
   void neighbour(random_source&);
   void stall(random_source&);
