@@ -157,7 +157,10 @@ void run::finish_live(random_source& r) {
   const auto done = pool_.trim(0);
   if (!done) fail("the last trim: " + done.error().message());
   check_all();
-  if (done->reserved_after != 0) fail("left at the end: " + std::to_string(done->reserved_after));
+  if (done->reserved_after != 0)
+    fail("left at the end: " + std::to_string(done->reserved_after) + ", of it live " +
+         std::to_string(done->kept_live) + ", pending " + std::to_string(done->kept_pending) + ", partial " +
+         std::to_string(done->kept_partial) + ", free " + std::to_string(done->kept_free));
   if (watch_.allocations_live != 0) fail("native allocations left: " + std::to_string(watch_.allocations_live));
   if (plan_.has_observer && listener_->live != 0) fail("the observer counts otherwise");
 }

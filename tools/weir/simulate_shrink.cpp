@@ -113,6 +113,7 @@ std::string command_of(const request& q) {
 std::optional<std::set<unsigned>> parse_steps(std::string_view text) {
   std::set<unsigned> steps;
   if (text == "none") return steps;
+  if (text.empty()) return std::nullopt;
   const char* at = text.data();
   const char* const end = at + text.size();
   const auto number = [&](unsigned& n) {
@@ -125,7 +126,7 @@ std::optional<std::set<unsigned>> parse_steps(std::string_view text) {
     if (!number(first)) return std::nullopt;
     unsigned last = first;
     if (at != end && *at == '-' && (++at, !number(last))) return std::nullopt;
-    if (last < first || (at != end && *at++ != ',')) return std::nullopt;
+    if (last < first || (at != end && (*at++ != ',' || at == end))) return std::nullopt;
     while (first <= last) steps.insert(first++);
   }
   return steps;
