@@ -41,8 +41,8 @@ class heap {
   heap& operator=(const heap&) = delete;
 
   // Up to `count` blocks of a class, from slabs that have some, then from one new slab. Their state stays free. Where
-  // there is no room for a usual slab, `tight` makes one of what fits, down to one block. `taker` is the number of who gets them:
-  // a slab that another got blocks of comes after a new one, so that no two threads write to one descriptor.
+  // there is no room for a usual slab, `tight` makes one of what fits, down to one block. `taker` is the number of who
+  // gets them: a slab that another got blocks of comes after a new one, so that no two threads write to one descriptor.
   unsigned take_blocks(size_class, block* out, unsigned count, epoch last_max = epoch_any, bool tight = false,
                        std::uint64_t taker = 0) noexcept;
   // Precondition: the block was taken from this heap. `last` is this stream's epoch.

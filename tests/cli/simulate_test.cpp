@@ -56,7 +56,8 @@ TEST_CASE("simulate: a planted fault is found, made small, and leaves a trace th
   const auto found = parse_json(got.out)["findings"].items().front();
   CHECK(found["what"].text().starts_with("violation: "));
   CHECK(found["steps_done"].number() <= 12);
-  const run_result again = run_weir(found["rerun"].text().substr(5) + " --plant wait -o '" + folder.path("again.weir") + "'");
+  const run_result again =
+      run_weir(found["rerun"].text().substr(5) + " --plant wait -o '" + folder.path("again.weir") + "'");
   CHECK(again.exit_code == 1);
   CHECK(again.out.find(found["what"].text()) != std::string::npos);
   CHECK(read_file(folder.path("again.weir")) == read_file(folder.path("found.weir")));

@@ -102,10 +102,12 @@ simulate_report::found examine(const simulate_options& options, simulation::find
 CLI::Validator fault_text() {
   return CLI::Validator(
       [](const std::string& text) {
-        return simulation::parse_faults(text) ? std::string()
-                                              : "'" + text + "' is neither none nor KIND=STEPS_OF_1000,... with kinds "
-                                                "allocate deallocate trim event record wait query synchronize direct "
-                                                "unfinished sticky";
+        return simulation::parse_faults(text)
+                   ? std::string()
+                   : "'" + text +
+                         "' is neither none nor KIND=STEPS_OF_1000,... with kinds "
+                         "allocate deallocate trim event record wait query synchronize direct "
+                         "unfinished sticky";
       },
       "none|KIND=RATE,...");
 }
@@ -134,14 +136,17 @@ void setup_simulate(CLI::App& app, int& exit_code) {
   sub->add_option("--seeds", options->seeds, "How many runs, each from a seed; else 100, or 1 where --seed is given")
       ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 32));
   sub->add_option("--seed", options->seed, "The first seed; else from the clock");
-  sub->add_option("--steps", options->asked.steps, "Of each run")->check(CLI::Range(1, 1'000'000))->capture_default_str();
+  sub->add_option("--steps", options->asked.steps, "Of each run")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
   sub->add_option_function<std::string>(
          "--faults", [options](const std::string& text) { options->asked.faults = simulation::parse_faults(text); },
          "In how many of 1000 steps the next calls of a kind fail, such as wait=5,allocate=20; else as each seed says")
       ->check(fault_text());
   sub->add_flag("--shrink", options->shrink, "Make a failing run small: fewer steps, threads, streams, faults");
   sub->add_option_function<std::string>(
-         "--only", [options](const std::string& text) {
+         "--only",
+         [options](const std::string& text) {
            options->asked.is_partial = true;
            options->asked.only = *simulation::parse_steps(text);
          },

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Stands between the pool and the simulated device: counts every call, sees what is reserved after each native one, ends
-// an operation that calls for ever, and, for tests of the checkers, misbehaves as told.
+// Stands between the pool and the simulated device: counts every call, sees what is reserved after each native one,
+// ends an operation that calls for ever, and, for tests of the checkers, misbehaves as told.
 #pragma once
 
 #include <memory>
@@ -15,10 +15,10 @@ class watched_backend final : public backend {
  public:
   // What the checkers read; it lives as long as the run. One thread at a time.
   struct watch {
-    std::uint64_t calls = 0;          // of any kind that reaches the device
-    std::uint64_t records = 0;  // of these
+    std::uint64_t calls = 0;                      // of any kind that reaches the device
+    std::uint64_t records = 0;                    // of these
     std::uint64_t calls_end = ~std::uint64_t{0};  // from there on every call fails: no operation needs so many
-    std::size_t reserved_most = 0;    // since the checkers last looked
+    std::size_t reserved_most = 0;                // since the checkers last looked
     std::size_t allocations_live = 0;
     std::size_t allocations_most = 0;  // live at once in this step
   };

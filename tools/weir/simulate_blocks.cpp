@@ -31,7 +31,8 @@ run::route run::random_route(const stream_model& s, random_source& r) const {
 result<void*> run::call_allocate(std::size_t bytes, std::size_t alignment, stream_model& s, const route& how) {
   const std::uint64_t before = watch_.calls;
   handler_stream_ = &s;
-  auto got = how.by_token ? pool_.try_allocate(bytes, s.token, alignment) : pool_.try_allocate(bytes, raw(s), alignment);
+  auto got =
+      how.by_token ? pool_.try_allocate(bytes, s.token, alignment) : pool_.try_allocate(bytes, raw(s), alignment);
   check_calls(before, "allocate");
   if (got) {
     ++figures_.allocations;
@@ -52,8 +53,8 @@ result<void*> run::call_allocate(std::size_t bytes, std::size_t alignment, strea
 bool run::call_deallocate(std::uintptr_t at, std::size_t bytes, stream_model& s, const route& how) {
   const std::uint64_t before = watch_.calls;
   void* const p = pointer(at);
-  const auto done = how.by_token   ? how.is_sized ? pool_.try_deallocate(p, bytes, s.token)
-                                                  : pool_.try_deallocate(p, s.token)
+  const auto done = how.by_token
+                        ? how.is_sized ? pool_.try_deallocate(p, bytes, s.token) : pool_.try_deallocate(p, s.token)
                     : how.is_sized ? pool_.try_deallocate(p, bytes, raw(s))
                                    : pool_.try_deallocate(p, raw(s));
   check_calls(before, "deallocate");

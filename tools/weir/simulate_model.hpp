@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What the simulated program knows of itself: its live blocks, the streams with work on each, its threads, and what
-// each thread knows to be complete. The pool is held against this, and it is what makes the program a right one: a block
-// is used on a stream, or freed on one, after all earlier uses, by an event, by waiting on the host, or by record_use.
+// each thread knows to be complete. The pool is held against this, and it is what makes the program a right one: a
+// block is used on a stream, or freed on one, after all earlier uses, by an event, by waiting on the host, or by
+// record_use.
 #pragma once
 
 #include <cstddef>
@@ -26,8 +27,8 @@ struct block {
   std::size_t bytes = 0;
   std::size_t alignment = 256;
   bool is_direct = false;
-  bool is_frozen = false;  // a stream that used it is gone: no more work on it, only its free
-  std::size_t index = 0;   // among the live
+  bool is_frozen = false;             // a stream that used it is gone: no more work on it, only its free
+  std::size_t index = 0;              // among the live
   std::vector<use> uses{};            // that nothing later is ordered after
   std::vector<unsigned> announced{};  // by record_use
 
@@ -73,8 +74,8 @@ struct stream_model {
 };
 
 struct thread_model {
-  unsigned number = 0;  // never comes back
-  unsigned told = 0;    // of what has been told to all
+  unsigned number = 0;                        // never comes back
+  unsigned told = 0;                          // of what has been told to all
   std::map<unsigned, std::uint64_t> known{};  // by stream: the work it waited for itself
 };
 

@@ -14,11 +14,11 @@ struct named_operation {
 };
 
 constexpr named_operation operations[]{
-    {"allocate", 16},     {"burst", 5},        {"pairs", 18},      {"queue", 8},         {"deallocate", 12},
-    {"free_many", 4},     {"write", 10},       {"share", 6},       {"create_stream", 3}, {"retire_stream", 2},
-    {"lose_stream", 1},   {"start_thread", 3}, {"end_thread", 2},  {"pass_on", 3},       {"advance", 8},
-    {"synchronize", 3},   {"stall", 1},        {"trim", 3},        {"defragment", 2},    {"set_limit", 1},
-    {"neighbour", 1},     {"direct", 1},       {"capture", 2},     {"bad_call", 2},
+    {"allocate", 16},   {"burst", 5},        {"pairs", 18},     {"queue", 8},         {"deallocate", 12},
+    {"free_many", 4},   {"write", 10},       {"share", 6},      {"create_stream", 3}, {"retire_stream", 2},
+    {"lose_stream", 1}, {"start_thread", 3}, {"end_thread", 2}, {"pass_on", 3},       {"advance", 8},
+    {"synchronize", 3}, {"stall", 1},        {"trim", 3},       {"defragment", 2},    {"set_limit", 1},
+    {"neighbour", 1},   {"direct", 1},       {"capture", 2},    {"bad_call", 2},
 };
 static_assert(std::size(operations) == operation_count);
 
@@ -52,8 +52,7 @@ pool_options random_options(random_source& r, std::size_t device_bytes) {
   o.guard_capture = r.chance(10);
   o.order = {r.chance(90), r.chance(90), r.chance(90)};
   if (r.chance(30)) o.bytes_max = std::max(chunk_bytes, device_bytes / (1 + r.below(4)));
-  if (r.chance(20))
-    o.soft_bytes_max = std::max(chunk_bytes, std::min(o.bytes_max, device_bytes) / (1 + r.below(4)));
+  if (r.chance(20)) o.soft_bytes_max = std::max(chunk_bytes, std::min(o.bytes_max, device_bytes) / (1 + r.below(4)));
   while (o.trim.size() < 3 && r.chance(40)) o.trim.push_back(random_policy(r, device_bytes));
   o.region_bytes = chunk_bytes << (r.chance(70) ? 0 : r.below(4));
   o.region_bytes_min = (4 * mib) << r.below(4);

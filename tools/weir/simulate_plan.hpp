@@ -82,8 +82,8 @@ struct request {
   unsigned steps = steps_default;
   unsigned threads_max = threads_most;
   unsigned streams_max = streams_most;
-  std::optional<fault_rates> faults{};          // else as the seed chose
-  bool is_partial = false;                      // only some steps are done:
+  std::optional<fault_rates> faults{};  // else as the seed chose
+  bool is_partial = false;              // only some steps are done:
   std::set<unsigned> only{};
   simulation::plant plant = simulation::plant::none;
 };

@@ -12,7 +12,7 @@ namespace weir::cli {
 
 namespace {
 
-constexpr std::size_t lines_shown = 60;    // of a failing run, the last
+constexpr std::size_t lines_shown = 60;  // of a failing run, the last
 constexpr std::size_t hashes_shown = 20;
 
 std::string hex(std::uint64_t n) {
@@ -58,7 +58,10 @@ std::string format_simulate_text(const simulate_report& r) {
 
 std::string format_simulate_json(const simulate_report& r) {
   json out;
-  out.begin_object().member("first_seed", r.seed_first).member("seeds", r.hashes.size()).member("hash", hex(r.all.hash));
+  out.begin_object()
+      .member("first_seed", r.seed_first)
+      .member("seeds", r.hashes.size())
+      .member("hash", hex(r.all.hash));
   out.member("steps", r.all.steps).member("operations", r.all.operations());
   out.member("allocations", r.all.allocations).member("deallocations", r.all.deallocations);
   out.member("refused", r.all.refused).member("launches", r.all.launches).member("threads", r.all.threads);

@@ -91,8 +91,7 @@ std::optional<failure> run::go() {
   if (found_) return found_;
   try {
     if (plan_.has_observer && listener_->leaked != live)
-      fail("live at the end: " + std::to_string(live) + ", the observer was told " +
-           std::to_string(listener_->leaked));
+      fail("live at the end: " + std::to_string(live) + ", the observer was told " + std::to_string(listener_->leaked));
     check_step();
   } catch (const failure& f) {
     found_ = f;

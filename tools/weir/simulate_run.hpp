@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // One run: a pool on a simulated device, threads and streams that use it as a right program would, faults, and the
-// checkers that stand outside of it. Same request, same run, bit for bit: figures::hash takes in everything that could be
-// observed, addresses relative to the device.
+// checkers that stand outside of it. Same request, same run, bit for bit: figures::hash takes in everything that could
+// be observed, addresses relative to the device.
 //
 //     simulation::run one({.seed = 7});
 //     const auto found = one.go();     // nothing, or what went wrong at which step
@@ -130,6 +130,7 @@ class run {
   void check_calls(std::uint64_t before, const char* verb);
   void check_step();
   void check_all();
+  void check_sound();
   void check_sums(const statistics&);
   void check_classes(const statistics&);
   void check_walk(const statistics&);
@@ -167,9 +168,9 @@ class run {
   block_table live_;
   std::size_t aside_bytes_ = 0, aside_count_ = 0;  // live, but in no table: a few of pairs()
   std::vector<std::uintptr_t> freed_;              // some addresses that were
-  bool has_faults_ = false;            // some were injected, so calls may fail
-  bool is_lost_ = false;               // the device may be
-  bool has_lost_streams_ = false;      // what they freed needs the device synchronised
+  bool has_faults_ = false;                        // some were injected, so calls may fail
+  bool is_lost_ = false;                           // the device may be
+  bool has_lost_streams_ = false;                  // what they freed needs the device synchronised
   random_source* handler_random_ = nullptr;
   stream_model* handler_stream_ = nullptr;
   unsigned handler_calls_ = 0;

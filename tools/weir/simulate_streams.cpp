@@ -178,8 +178,8 @@ void run::start_thread() {
   t->number = next_thread_++;
   ++figures_.threads;
   say([&] { return "  thread " + std::to_string(t->number); });
-  streams_.push_back(std::make_unique<stream_model>(stream_model{
-      .number = next_stream_++, .handle = per_thread_stream(), .owner = t->number, .is_special = true}));
+  streams_.push_back(std::make_unique<stream_model>(
+      stream_model{.number = next_stream_++, .handle = per_thread_stream(), .owner = t->number, .is_special = true}));
   ++streams_ever_;
   if (journal_.is_on) journal_.birth(streams_.back()->number, "default of thread " + std::to_string(t->number));
   crew_->start(t->number);

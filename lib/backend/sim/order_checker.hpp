@@ -3,8 +3,8 @@
 // Proves that each use of device memory is ordered after the last one it conflicts with. Clocks have one component per
 // stream; the host has a clock too, which takes in what it observes complete and hands itself on to every stream it
 // puts work on. Host threads that are apart have a clock each besides, for what the program itself waited for; what one
-// knows another learns at a lock that both held. Memory is a map of segments, each with its last write and the reads since; an access compares these
-// with the clock of its stream. That work happens to be complete orders nothing.
+// knows another learns at a lock that both held. Memory is a map of segments, each with its last write and the reads
+// since; an access compares these with the clock of its stream. That work happens to be complete orders nothing.
 //
 // A segment exists from allocation to free, so an access outside of one is a violation too. Allocation writes a
 // segment: the stream that allocated may use it at once, others when ordered after it.
