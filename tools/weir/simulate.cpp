@@ -50,7 +50,11 @@ class seed_runs {
       r.all.add(figures);
     }
   }
-  const std::vector<simulation::finding>& findings() const { return findings_; }
+  std::vector<simulation::finding> findings() const {
+    auto all = findings_;
+    std::ranges::sort(all, {}, [](const simulation::finding& f) { return f.asked.seed; });
+    return all;
+  }
 
  private:
   struct slot {
@@ -86,14 +90,14 @@ class seed_runs {
 };
 
 // Once more, now with words.
-simulate_report::found examine(const simulate_options& options, simulation::finding f) {
+simulate_report::found examine(const simulate_options& options, simulation::finding f, bool is_first) {
   if (options.shrink) f = simulation::shrink(std::move(f));
   simulation::journal told;
   simulation::figures ignored;
   const auto again = simulation::run_once(f.asked, ignored, &told);
   if (!again || again->what != f.what.what)
     spdlog::warn("seed {}: the same run ended otherwise: {}", f.asked.seed, again ? again->what : "no finding");
-  simulate_report::found found{std::move(f), told.lines(), options.trace};
+  simulate_report::found found{std::move(f), told.lines(), is_first ? options.trace : ""};
   if (found.trace.empty()) found.trace = "simulate-" + std::to_string(found.what.asked.seed) + ".weir";
   simulation::write_trace(found.trace, found.what, told);
   return found;
@@ -159,7 +163,8 @@ void setup_simulate(CLI::App& app, int& exit_code) {
   sub->add_option("--jobs", options->jobs, "Runs at the same time")->check(CLI::Range(1, 40))->capture_default_str();
   sub->add_option("--json", options->json, "Figures as JSON, to FILE; - for stdout, in place of the text")
       ->type_name("FILE");
-  sub->add_option("-o,--output", options->trace, "Where the trace of a failing run goes; else simulate-SEED.weir")
+  sub->add_option("-o,--output", options->trace,
+                  "Where the trace of the first failing run goes; of others to simulate-SEED.weir")
       ->type_name("TRACE");
   sub->add_option_function<std::string>(
          "--plant", [options](const std::string& text) { options->asked.plant = *simulation::parse_plant(text); })
@@ -183,7 +188,7 @@ int run_simulate(const simulate_options& options) {
   clear_progress();
   const bool is_for_people = options.json != "-";
   for (const simulation::finding& f : runs.findings()) {
-    report.findings.push_back(examine(options, f));
+    report.findings.push_back(examine(options, f, report.findings.empty()));
     if (is_for_people) std::cout << format_simulate_finding(report.findings.back()) << '\n' << std::flush;
   }
   if (is_for_people) std::cout << format_simulate_text(report) << std::flush;

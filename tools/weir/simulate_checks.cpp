@@ -3,6 +3,7 @@
 // What must be true of a pool, seen from outside: after each step, and more of it now and then.
 #include <algorithm>
 #include <bit>
+#include <regex>
 #include <unordered_map>
 
 #include "simulate_listener.hpp"
@@ -17,10 +18,34 @@ constexpr std::size_t small_bytes_max = mib;
 constexpr std::size_t medium_bytes_max = 16 * mib;
 constexpr std::size_t direct_bytes = 2 * mib;  // of a page of the simulated device
 
+// Each device's addresses begin at a multiple of 8 TiB.
+constexpr std::uint64_t window_mask = (std::uint64_t{1} << 43) - 1;
+
 // Calls to the device that one operation may take: so many, and so many more for each stream and native allocation
 // there is. Every chain of the pool goes round a bounded number of times. Besides, each event that was ever recorded is
 // found complete once, whoever looks.
 constexpr std::uint64_t calls_least = 400, calls_each = 60;
+
+// A violation in words that do not depend on the process: addresses relative to the device, and streams, which it knows
+// by their ids in the process, as A and B.
+std::string without_ids(const std::string& text) {
+  static const std::regex id("stream ([0-9]+)|0x([0-9a-f]+)");
+  std::string out;
+  std::vector<std::string> met;
+  auto rest = text.begin();
+  for (std::sregex_iterator at(text.begin(), text.end(), id), end; at != end; ++at) {
+    out.append(rest, text.begin() + at->position());
+    rest = text.begin() + at->position() + at->length();
+    if ((*at)[2].matched) {
+      out += "+" + std::to_string(std::stoull((*at)[2], nullptr, 16) & window_mask);
+      continue;
+    }
+    auto known = std::ranges::find(met, (*at)[1].str());
+    if (known == met.end()) known = met.insert(met.end(), (*at)[1].str());
+    out += std::string("stream ") + static_cast<char>('A' + (known - met.begin()));
+  }
+  return out.append(rest, text.end());
+}
 
 constexpr std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
 
@@ -30,10 +55,8 @@ void run::fail(const std::string& what) const { throw failure{what, step_ == 0 ?
 
 void run::note(std::uint64_t n) { figures_.hash = (figures_.hash ^ n) * 1'099'511'628'211u; }
 
-// Relative to the device, whose addresses begin at a multiple of 8 TiB.
-std::uint64_t run::place(const void* p) const {
-  return reinterpret_cast<std::uintptr_t>(p) & ((std::uint64_t{1} << 43) - 1);
-}
+// Relative to the device.
+std::uint64_t run::place(const void* p) const { return reinterpret_cast<std::uintptr_t>(p) & window_mask; }
 
 // Only running out is an answer where nothing was injected. A bug of the caller's never is, nor one of ours.
 void run::check_error(const error& e, const char* verb, std::size_t bytes, std::size_t alignment) {
@@ -87,7 +110,7 @@ void run::check_step() {
   if (limit_ != SIZE_MAX && most > limit_)
     fail("reserved " + std::to_string(most) + " passed the limit of " + std::to_string(limit_));
   const auto violations = device_->violations();
-  if (!violations.empty()) fail("violation: " + violations.front().text);
+  if (!violations.empty()) fail("violation: " + without_ids(violations.front().text));
 }
 
 std::size_t run::rounded(const block& b) const {
