@@ -56,6 +56,9 @@ struct options {
   // Unfinished launches that a stream takes before the next waits for the oldest, in virtual time; 0: any number. A
   // CUDA device takes about a thousand.
   std::size_t launches_max = 0;
+  // Each host thread knows for itself what it waited for, and tells another by hand_over() and take_over(); else they
+  // count as one, in the order of their calls. What a pool learns through its backend it shares with its callers.
+  bool threads_apart = false;
 };
 
 // A range of device memory a kernel touches.
@@ -71,8 +74,9 @@ struct violation {
 };
 
 // Which native call should fail next; for tests. Allocations answer errc::out_of_memory, the others errc::cuda; query
-// covers is_idle, and synchronize both of its kinds. A sticky fault strikes at any call, and from then on all calls of
-// all backends of the device answer errc::device_lost.
+// covers is_idle, and synchronize both of its kinds. An unfinished one makes query answer "not yet" though it is: with
+// as many as there are, an event that never completes for who only asks. A sticky fault strikes at any call, and from
+// then on all calls of all backends of the device answer errc::device_lost.
 enum class fault {
   allocate,
   deallocate,
@@ -83,6 +87,7 @@ enum class fault {
   query,
   synchronize,
   allocate_direct,
+  unfinished,
   sticky
 };
 
@@ -107,8 +112,8 @@ class WEIR_EXPORT device : public std::enable_shared_from_this<device> {
 
   // Puts work of `duration_ns` on a stream that reads and writes ranges. Each write must be ordered after every
   // earlier use of those bytes and each read after the last write, else violations() grows. Order is what the
-  // program made: streams, waits on events, and what the host observed complete (all host threads count as one,
-  // in the order of their calls here); that work happens to have completed in virtual time orders nothing.
+  // program made: streams, waits on events, and what the host observed complete (see options::threads_apart); that
+  // work happens to have completed in virtual time orders nothing.
   virtual void launch(stream_handle, std::uint64_t duration_ns, std::span<const range> writes,
                       std::span<const range> reads = {}) = 0;
   void launch(stream_handle stream, std::uint64_t duration_ns, std::initializer_list<range> writes) {
@@ -119,6 +124,10 @@ class WEIR_EXPORT device : public std::enable_shared_from_this<device> {
   virtual void order(stream_handle earlier, stream_handle later) = 0;
   virtual void synchronize(stream_handle) = 0;
   virtual void synchronize() = 0;
+  // Where threads are apart: the calling thread leaves at `lock`, any address, what it knows complete, as one does who
+  // unlocks; and takes what was left there, as one who locks.
+  virtual void hand_over(const void* lock) = 0;
+  virtual void take_over(const void* lock) = 0;
 
   // Virtual time, in nanoseconds since the device was made. Work completes as it passes; it passes with the modelled
   // cost of each native call and with advance().

@@ -2,6 +2,7 @@
 #include "cache/block_cache.hpp"
 
 #include <algorithm>
+#include <atomic>
 
 #include "base/bits.hpp"
 
@@ -25,6 +26,11 @@ constexpr std::uint32_t limit_given_to(core::size_class index) noexcept {
 constexpr unsigned large_kept = 4;
 
 }  // namespace
+
+std::uint64_t block_cache::next_number() noexcept {
+  static std::atomic<std::uint64_t> last{1};
+  return last.fetch_add(2, std::memory_order_relaxed);
+}
 
 unsigned block_cache::capacity(core::size_class index) const noexcept {
   return static_cast<unsigned>(std::min<std::size_t>(bytes_max_ / core::class_bytes(index), magazine_blocks_max));

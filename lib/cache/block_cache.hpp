@@ -145,6 +145,8 @@ class alignas(128) block_cache {
   gate& door() noexcept { return gate_; }
   core::stream_index stream() const noexcept { return stream_; }
   const void* pool() const noexcept { return pool_; }
+  // Odd, and never another cache's, also not of one that is made where this one was: an address would be.
+  std::uint64_t number() const noexcept { return number_; }
   unsigned capacity(core::size_class index) const noexcept;  // the most its limit may become
 
   // Set once nobody may find it any more: its pool is gone, its stream retired or quiet. The owner then drops it
@@ -212,12 +214,14 @@ class alignas(128) block_cache {
   void set_large_count(unsigned count) noexcept { large_count_.store(count, std::memory_order_relaxed); }
 
   std::uint32_t limit_after(core::size_class index, std::uint32_t more_than) const noexcept;
+  static std::uint64_t next_number() noexcept;
   bool grow(core::size_class index, std::unique_ptr<core::block[]>& room, std::uint32_t limit) noexcept;
   void remove_oldest(core::size_class index, unsigned n, spill& out) noexcept;
   bool rob_idle(core::size_class but, spill& out) noexcept;
 
   gate gate_;
   const void* const pool_;
+  const std::uint64_t number_ = next_number();
   std::atomic<std::uint32_t> large_count_{0};  // changed inside only, and looked at from anywhere
   std::array<magazine, core::class_count> magazines_{};
   std::array<large_block, large_max> large_{};  // oldest first

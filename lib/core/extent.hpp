@@ -60,8 +60,8 @@ struct alignas(64) range {
   region* home = nullptr;
   std::uint32_t first = 0;
   std::uint32_t count = 0;
-  const void* taker = nullptr;  // of a slab: the cache that was last given blocks of it
-  epoch last = 0;  // of the home stream: its free parts may be taken by it at any time, by others after this
+  std::uint64_t taker = 0;  // of a slab: the number of the cache that was last given blocks of it
+  epoch last = 0;           // of the home stream: its free parts may be taken by it at any time, by others after this
   std::uint64_t free_bits = 0;  // of a slab: blocks in the heap
   range* prev = nullptr;        // in a bin, or in the list of slabs with free blocks
   range* next = nullptr;

@@ -176,7 +176,7 @@ void heap::dissolve(range* slab) noexcept {
 
 // From the slabs that have some; `only`: from those that nobody else got blocks of, among the first few.
 unsigned heap::take_from_slabs(size_class index, block* out, unsigned count, epoch last_max,
-                               const void* only) noexcept {
+                               std::uint64_t only) noexcept {
   unsigned taken = 0;
   unsigned looked_at = 0;
   for (range* slab = slabs_[index].front(); slab && taken < count;) {
@@ -199,16 +199,16 @@ unsigned heap::take_from_slabs(size_class index, block* out, unsigned count, epo
 
 // One new slab at a time, and only for someone who would go away with nothing.
 unsigned heap::take_blocks(size_class index, block* out, unsigned count, epoch last_max, bool tight,
-                           const void* taker) noexcept {
+                           std::uint64_t taker) noexcept {
   unsigned taken = taker ? take_from_slabs(index, out, count, last_max, taker) : 0;
   if (taken) return taken;
-  if (!taker) taken = take_from_slabs(index, out, count, last_max, nullptr);
+  if (!taker) taken = take_from_slabs(index, out, count, last_max, 0);
   if (taken) return taken;
   if (range* fresh = new_slab(index, last_max, tight)) {
     fresh->taker = taker;
     return take_from_slabs(index, out, count, last_max, taker);
   }
-  return taker ? take_from_slabs(index, out, count, last_max, nullptr) : 0;
+  return taker ? take_from_slabs(index, out, count, last_max, 0) : 0;
 }
 
 void heap::give_block(range* slab, unsigned block, epoch last) noexcept {

@@ -41,10 +41,10 @@ class heap {
   heap& operator=(const heap&) = delete;
 
   // Up to `count` blocks of a class, from slabs that have some, then from one new slab. Their state stays free. Where
-  // there is no room for a usual slab, `tight` makes one of what fits, down to one block. `taker` names who gets them:
-  // a slab that another got blocks of comes after a new one, so that no two threads write to one descriptor.
+  // there is no room for a usual slab, `tight` makes one of what fits, down to one block. `taker` is the number of who
+  // gets them: a slab that another got blocks of comes after a new one, so that no two threads write to one descriptor.
   unsigned take_blocks(size_class, block* out, unsigned count, epoch last_max = epoch_any, bool tight = false,
-                       const void* taker = nullptr) noexcept;
+                       std::uint64_t taker = 0) noexcept;
   // Precondition: the block was taken from this heap. `last` is this stream's epoch.
   void give_block(range* slab, unsigned block, epoch last) noexcept;
 
@@ -96,7 +96,7 @@ class heap {
     ticket_set tickets;
   };
 
-  unsigned take_from_slabs(size_class, block* out, unsigned count, epoch last_max, const void* only) noexcept;
+  unsigned take_from_slabs(size_class, block* out, unsigned count, epoch last_max, std::uint64_t only) noexcept;
   range* new_slab(size_class, epoch last_max, bool tight) noexcept;
   void dissolve(range* slab) noexcept;
   void insert_free(range*) noexcept;

@@ -217,7 +217,7 @@ void* pool_impl::take_small(const heap_request& r, stream_state& home, core::epo
   {
     const std::lock_guard lock(home.mutex);
     if (joining) home.heap.add_region(joining, home.now().epoch);
-    taken = home.heap.take_blocks(index, batch.data(), want, last_max, r.is_tight, cache);
+    taken = home.heap.take_blocks(index, batch.data(), want, last_max, r.is_tight, cache ? cache->number() : 0);
     // Rather a free block of a larger class than none.
     while (taken == 0 && r.is_desperate && index + 1u < core::class_count)
       if (core::class_bytes(++index) % r.alignment == 0)

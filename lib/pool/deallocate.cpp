@@ -348,7 +348,11 @@ result<void> pool_impl::free_direct(void* p, std::size_t bytes) noexcept {
   if (has == 0) return error{.code = errc::foreign_pointer};
   if (bytes != 0 && bytes != has) return error{.code = errc::size_mismatch, .bytes = bytes, .limit = has};
   say_deallocated(base::address(p), bytes, has, nullptr, allocation_kind::direct);
-  if (auto freed = reservoir_.deallocate_direct(p); !freed) return std::move(freed).error();
+  if (auto freed = reservoir_.deallocate_direct(p); !freed) {
+    // The observer was told before, since afterwards another thread may have the address; so it is live again.
+    say_allocated(p, has, pool::alignment_default, nullptr, allocation_kind::direct);
+    return std::move(freed).error();
+  }
   count(direct_deallocations_);
   return {};
 }

@@ -165,7 +165,8 @@ void order::answer(stream_state& s) noexcept {
 
 // --- looking --------------------------------------------------------------------------------------------------------
 
-// At most one query that says no. One thread polls a stream at a time: an event that completed is used again, and must
+// At most one query that says no, and none where it is known otherwise that all before it has passed: after a long
+// kernel hundreds may be. One thread polls a stream at a time: an event that completed is used again, and must
 // not be asked about in its next life.
 void order::poll(stream_state& s) noexcept {
   std::unique_lock lock(s.mutex);
@@ -173,12 +174,14 @@ void order::poll(stream_state& s) noexcept {
   s.is_polling = true;
   while (!s.events.empty()) {
     const auto oldest = s.events.front();
-    lock.unlock();
-    count(counters_.query);
-    const auto done = backend_.query(oldest.event);
-    lock.lock();
-    if (!done || !*done) break;
-    s.raise_passed(oldest.upto);
+    if (oldest.upto > s.passed.load(std::memory_order_acquire)) {
+      lock.unlock();
+      count(counters_.query);
+      const auto done = backend_.query(oldest.event);
+      lock.lock();
+      if (!done || !*done) break;
+      s.raise_passed(oldest.upto);
+    }
     const auto at =
         std::find_if(s.events.begin(), s.events.end(), [&](const auto& r) { return r.event == oldest.event; });
     s.events.erase(at);

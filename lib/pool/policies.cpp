@@ -143,7 +143,7 @@ void pool_impl::give_back_idle(std::uint64_t duration_ns, std::uint64_t now_ns) 
   const std::size_t unused = unused_.unused_for(duration_ns, reservoir_.take_native_free_low(), now_ns);
   const std::size_t free_before = reservoir_.native_free();
   (void)reservoir_.release_picked([&](const core::extent& e, std::uint64_t mark) {
-    return now_ns - sightings_.see(&e, mark, now_ns) >= duration_ns;
+    return now_ns - sightings_.see(e.base, mark, now_ns) >= duration_ns;
   });
   sightings_.end_run();
   const std::size_t free = reservoir_.native_free();
@@ -166,7 +166,7 @@ void pool_impl::take_back_idle_caches(std::uint64_t duration_ns, std::uint64_t n
   }
   std::vector<std::shared_ptr<cache::block_cache>> idle;
   for (std::size_t i = 0; i < caches.size(); ++i)
-    if (now_ns - sightings_.see(caches[i].get(), through[i], now_ns) >= duration_ns) idle.push_back(caches[i]);
+    if (now_ns - sightings_.see(caches[i]->number(), through[i], now_ns) >= duration_ns) idle.push_back(caches[i]);
   if (!idle.empty()) reclaim(idle, true);
 }
 

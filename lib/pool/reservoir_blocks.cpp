@@ -180,6 +180,7 @@ result<big_block*> reservoir::grow_big(std::size_t bytes, std::size_t alignment,
   {
     const std::lock_guard lock(mutex_);
     extents_[b->base] = b;
+    b->sequence = ++sequence_;  // it may be kept before anybody has it
     numbers_.big_claimed += b->bytes;
   }
   if (enter(*b)) return b;

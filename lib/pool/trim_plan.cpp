@@ -115,7 +115,7 @@ trim_needs needs_of(std::span<const trim_policy> policies) noexcept {
   return needs;
 }
 
-std::uint64_t sightings::see(const void* what, std::uint64_t mark, std::uint64_t now_ns) {
+std::uint64_t sightings::see(std::uint64_t what, std::uint64_t mark, std::uint64_t now_ns) {
   const auto [at, is_new] = seen_.try_emplace(what, sighting{mark, now_ns, run_});
   sighting& s = at->second;
   s.run = run_;

@@ -63,10 +63,11 @@ struct trim_needs {
 trim_needs needs_of(std::span<const trim_policy>) noexcept;
 
 // Since when things have been left alone. Each is seen, at each run, with a mark that changes when it is used.
+// An extent is known by its base, a cache by its number.
 class sightings {
  public:
   // Since when it has had this mark, as far as runs can tell.
-  std::uint64_t see(const void* what, std::uint64_t mark, std::uint64_t now_ns);
+  std::uint64_t see(std::uint64_t what, std::uint64_t mark, std::uint64_t now_ns);
   // At the end of a run: what it did not see is gone.
   void end_run();
   std::size_t count() const noexcept { return seen_.size(); }
@@ -77,7 +78,7 @@ class sightings {
     std::uint64_t since_ns;
     std::uint64_t run;
   };
-  std::unordered_map<const void*, sighting> seen_;
+  std::unordered_map<std::uint64_t, sighting> seen_;
   std::uint64_t run_ = 0;
 };
 

@@ -14,7 +14,7 @@ TEST_CASE("usage: the version goes to stdout") {
 }
 
 TEST_CASE("usage: each subcommand has help with an example") {
-  for (const std::string subcommand : {"", "bench ", "convert ", "inspect ", "replay "}) {
+  for (const std::string subcommand : {"", "bench ", "convert ", "inspect ", "replay ", "simulate "}) {
     const run_result got = run_weir(subcommand + "--help");
     INFO(subcommand << got.out);
     CHECK(got.exit_code == 0);

@@ -313,6 +313,22 @@ TEST_CASE("fault: each kind strikes its own call and changes nothing") {
   target->destroy_event(event);
 }
 
+TEST_CASE("fault: an unfinished one is seen by who asks, not by who waits") {
+  const auto device = sim::device::make();
+  const auto target = device->make_backend();
+  const stream_handle stream = target->own_stream();
+  backend_event* event = must(target->create_event());
+  must(target->record(event, stream));
+  device->inject(sim::fault::unfinished, 3);
+  CHECK_FALSE(must(target->query(event)));
+  CHECK_FALSE(must(target->is_idle(stream)));
+  must(target->synchronize(event));
+  CHECK_FALSE(must(target->query(event)));
+  CHECK(must(target->query(event)));
+  CHECK(must(target->is_idle(stream)));
+  target->destroy_event(event);
+}
+
 TEST_CASE("fault: a sticky one loses the device for good") {
   const auto device = sim::device::make();
   const auto target = device->make_backend();

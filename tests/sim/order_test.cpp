@@ -15,7 +15,9 @@ constexpr std::size_t MiB = std::size_t{1} << 20;
 constexpr std::uint64_t us = 1000;
 
 struct program {
-  std::shared_ptr<sim::device> device = sim::device::make();
+  explicit program(std::shared_ptr<sim::device> d = sim::device::make()) : device(std::move(d)) {}
+
+  std::shared_ptr<sim::device> device;
   std::unique_ptr<backend> target = device->make_backend();
   stream_handle a = device->create_stream();
   stream_handle b = device->create_stream();
@@ -254,6 +256,65 @@ TEST_CASE("order: each thread's own default stream is another one") {
   p.write(per_thread_stream(), p.part());
   std::thread([&] { p.write(per_thread_stream(), p.part()); }).join();
   CHECK(p.violations() == 1);
+}
+
+// --- host threads that are apart -------------------------------------------------------------------------------------
+
+// What `act` does is done by another thread, which is gone when this returns.
+template <class Act>
+void elsewhere(Act act) {
+  std::thread(act).join();
+}
+
+struct apart : program {
+  apart() : program{sim::device::make({.threads_apart = true})} {}
+};
+
+TEST_CASE("order: what one thread waited for another does not know, where threads are apart") {
+  apart p;
+  p.write(p.a, p.part());
+  elsewhere([&] { p.device->synchronize(p.a); });
+  p.write(p.b, p.part());
+  CHECK(p.violations() == 1);
+  program q;
+  q.write(q.a, q.part());
+  elsewhere([&] { q.device->synchronize(); });
+  q.write(q.b, q.part());
+  CHECK(q.violations() == 0);
+}
+
+TEST_CASE("order: a thread knows what it waited for itself, and its streams go on with that") {
+  apart p;
+  p.write(p.a, p.part());
+  p.device->synchronize();
+  p.write(p.b, p.part());
+  elsewhere([&] { p.read(p.b, p.part()); });
+  CHECK(p.violations() == 0);
+}
+
+TEST_CASE("order: a lock that both held tells a thread what the other knew before") {
+  apart p;
+  p.write(p.a, p.part());
+  const int lock = 0, other_lock = 0;
+  elsewhere([&] {
+    p.device->synchronize(p.a);
+    p.device->hand_over(&lock);
+  });
+  p.device->take_over(&other_lock);
+  p.read(p.b, p.part(0, 1));
+  CHECK(p.violations() == 1);
+  p.device->take_over(&lock);
+  p.read(p.b, p.part(1, 1));
+  CHECK(p.violations() == 1);
+}
+
+TEST_CASE("order: what a backend was told all threads know, as its caller hands it on") {
+  apart p;
+  p.write(p.a, p.part());
+  p.device->advance(1000 * us);
+  elsewhere([&] { CHECK(must(p.target->is_idle(p.a))); });
+  p.write(p.b, p.part());
+  CHECK(p.violations() == 0);
 }
 
 }  // namespace

@@ -17,6 +17,7 @@
 #include "inspect.hpp"
 #include "progress.hpp"
 #include "replay.hpp"
+#include "simulate.hpp"
 #include "soak.hpp"
 #include "weir/version.hpp"
 
@@ -59,6 +60,7 @@ int parse_and_run(int argc, char** argv) {
   cli::setup_generate(app, exit_code);
   cli::setup_inspect(app, exit_code);
   cli::setup_replay(app, exit_code);
+  cli::setup_simulate(app, exit_code);
   cli::setup_soak(app, exit_code);
   try {
     app.parse(argc, argv);

@@ -35,6 +35,16 @@ class shared_device final : public device {
   void order(stream_handle earlier, stream_handle later) override;
   void synchronize(stream_handle) override;
   void synchronize() override;
+  void hand_over(const void* lock) override {
+    const std::lock_guard held(state_->mutex);
+    const as_this_thread here(*state_);
+    state_->order.hand_over(lock);
+  }
+  void take_over(const void* lock) override {
+    const std::lock_guard held(state_->mutex);
+    const as_this_thread here(*state_);
+    state_->order.take_over(lock);
+  }
 
   std::uint64_t now_ns() const override {
     const std::lock_guard lock(state_->mutex);
@@ -85,6 +95,7 @@ void shared_device::launch(stream_handle handle, std::uint64_t duration_ns, std:
   const std::lock_guard lock(state_->mutex);
   auto* s = find("launch on", handle);
   if (!s || s->capturing) return;
+  const as_this_thread here(*state_);
   state_->now_ns += state_->what.costs.launch_ns;
   const std::size_t launches_max = state_->what.launches_max;
   if (launches_max > 0) state_->now_ns = s->room_at(state_->now_ns, launches_max);
@@ -99,6 +110,7 @@ void shared_device::order(stream_handle earlier, stream_handle later) {
   auto* first = find("order after", earlier);
   auto* second = find("order of", later);
   if (!first || !second) return;
+  const as_this_thread here(*state_);
   const std::uint64_t complete_at_ns = state_->streams.put(*first, state_->now_ns, 0);
   state_->streams.put(*second, state_->now_ns, 0);
   state_->streams.hold_until(*second, complete_at_ns);
@@ -110,13 +122,15 @@ void shared_device::synchronize(stream_handle handle) {
   auto* s = find("synchronise with", handle);
   if (!s) return;
   state_->now_ns = std::max(state_->now_ns, s->ready_at_ns);
-  state_->order.observe(s->slot);
+  const as_this_thread here(*state_);
+  state_->what.threads_apart ? state_->order.observe_privately(s->slot) : state_->order.observe(s->slot);
 }
 
 void shared_device::synchronize() {
   const std::lock_guard lock(state_->mutex);
   state_->now_ns = std::max(state_->now_ns, state_->streams.all_complete_at());
-  state_->order.observe_all();
+  const as_this_thread here(*state_);
+  state_->what.threads_apart ? state_->order.observe_all_privately() : state_->order.observe_all();
 }
 
 }  // namespace

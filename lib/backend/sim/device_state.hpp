@@ -67,6 +67,20 @@ struct device_state {
   std::unordered_map<std::uint64_t, std::uint64_t> direct_live;  // address, bytes taken
 };
 
+// What is put on streams meanwhile is put there by the calling thread, where threads are apart. With the lock held.
+class as_this_thread {
+ public:
+  explicit as_this_thread(device_state& device) : device_(device) {
+    if (device.what.threads_apart) device.order.be_thread(this_thread());
+  }
+  ~as_this_thread() { device_.order.be_thread(0); }
+  as_this_thread(const as_this_thread&) = delete;
+  as_this_thread& operator=(const as_this_thread&) = delete;
+
+ private:
+  device_state& device_;
+};
+
 // Identity of a stream of another simulated device of this process, for the answer "wrong device".
 result<stream_identity> identify_elsewhere(stream_handle) noexcept;
 // Of a stream of `on`, whose lock is held. A capturing stream has none to tell.

@@ -31,7 +31,7 @@ stream_slot order_checker::add_stream(std::uint64_t id) {
   } else {
     streams_.emplace_back();
   }
-  streams_[slot] = {host_, id, tick, host_version_};
+  streams_[slot] = {host_, id, tick, host_version_, 0};
   return slot;
 }
 
@@ -42,6 +42,10 @@ std::uint64_t order_checker::enqueue(stream_slot slot) {
   if (s.host_version != host_version_) {
     s.clock.join(host_);
     s.host_version = host_version_;
+  }
+  if (s.thread_version != thread_->version) {
+    s.clock.join(thread_->clock);
+    s.thread_version = thread_->version;
   }
   s.clock.raise(slot, ++s.tick);
   return s.tick;
@@ -63,6 +67,27 @@ void order_checker::observe(stream_slot slot) { observe(streams_[slot].clock); }
 void order_checker::observe_all() {
   for (stream_slot slot = 1; slot < streams_.size(); ++slot) host_.raise(slot, streams_[slot].tick);
   ++host_version_;
+}
+
+void order_checker::be_thread(std::uint64_t thread) { thread_ = thread ? &threads_[thread] : &nobody_; }
+
+void order_checker::observe_privately(stream_slot slot) {
+  thread_->clock.join(streams_[slot].clock);
+  thread_->version = ++last_thread_version_;
+}
+
+void order_checker::observe_all_privately() {
+  for (stream_slot slot = 1; slot < streams_.size(); ++slot) thread_->clock.raise(slot, streams_[slot].tick);
+  thread_->version = ++last_thread_version_;
+}
+
+void order_checker::hand_over(const void* lock) { locks_[lock].join(thread_->clock); }
+
+void order_checker::take_over(const void* lock) {
+  const auto left = locks_.find(lock);
+  if (left == locks_.end()) return;
+  thread_->clock.join(left->second);
+  thread_->version = ++last_thread_version_;
 }
 
 bool order_checker::happened_before(const epoch& earlier, stream_slot later) const {

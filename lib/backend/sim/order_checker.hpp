@@ -2,8 +2,9 @@
 //
 // Proves that each use of device memory is ordered after the last one it conflicts with. Clocks have one component per
 // stream; the host has a clock too, which takes in what it observes complete and hands itself on to every stream it
-// puts work on. Memory is a map of segments, each with its last write and the reads since; an access compares these
-// with the clock of its stream. That work happens to be complete orders nothing.
+// puts work on. Host threads that are apart have a clock each besides, for what the program itself waited for; what one
+// knows another learns at a lock that both held. Memory is a map of segments, each with its last write and the reads
+// since; an access compares these with the clock of its stream. That work happens to be complete orders nothing.
 //
 // A segment exists from allocation to free, so an access outside of one is a violation too. Allocation writes a
 // segment: the stream that allocated may use it at once, others when ordered after it.
@@ -37,6 +38,14 @@ class order_checker {
   void observe(stream_slot);
   void observe_all();
 
+  // The calling thread of what follows; 0 is nobody's and knows nothing of its own.
+  void be_thread(std::uint64_t thread);
+  // As observe, for the calling thread alone.
+  void observe_privately(stream_slot);
+  void observe_all_privately();
+  void hand_over(const void* lock);
+  void take_over(const void* lock);
+
   const vector_clock& clock(stream_slot slot) const { return streams_[slot].clock; }
 
   void allocate(std::uint64_t begin, std::uint64_t bytes, stream_slot);
@@ -57,6 +66,12 @@ class order_checker {
     std::uint64_t id = 0;
     std::uint64_t tick = 0;
     std::uint64_t host_version = 0;
+    std::uint64_t thread_version = 0;  // of the thread that put something on it last
+  };
+  // Versions are of all threads together, so one tells thread and state.
+  struct host_thread {
+    vector_clock clock;
+    std::uint64_t version = 0;
   };
   struct epoch {
     stream_slot slot = 0;  // 0: the host, before everything
@@ -79,6 +94,11 @@ class order_checker {
   std::vector<stream_slot> retired_;
   vector_clock host_;
   std::uint64_t host_version_ = 0;
+  std::map<std::uint64_t, host_thread> threads_;
+  std::map<const void*, vector_clock> locks_;
+  host_thread nobody_;
+  host_thread* thread_ = &nobody_;
+  std::uint64_t last_thread_version_ = 0;
   segment_map segments_;
   std::vector<violation> violations_;
 };

@@ -55,9 +55,10 @@ struct sim_backend::call {
   call_meter meter;
   device_state& device;
   std::lock_guard<std::mutex> lock;
+  as_this_thread here;
   bool failed;
 
-  call(device_state& d, std::uint64_t cost_ns) : device(d), lock(d.mutex), failed(false) {
+  call(device_state& d, std::uint64_t cost_ns) : device(d), lock(d.mutex), here(d), failed(false) {
     meter.pass(d, cost_ns);
     if (d.faults.strikes(fault::sticky)) d.lost = true;
   }
@@ -252,7 +253,7 @@ result<bool> sim_backend::is_idle(stream_handle handle) noexcept {
   if (c.refused()) return c.why();
   const auto s = usable(handle);
   if (!s) return s.error();
-  if ((*s)->ready_at_ns > device_->now_ns) return false;
+  if ((*s)->ready_at_ns > device_->now_ns || device_->faults.strikes(fault::unfinished)) return false;
   device_->order.observe((*s)->slot);
   return true;
 }
@@ -283,7 +284,7 @@ result<bool> sim_backend::query(backend_event* event) noexcept {
   call c(*device_, device_->what.costs.query_ns, fault::query);
   ++device_->calls.query;
   if (c.refused()) return c.why();
-  if (event->complete_at_ns > device_->now_ns) return false;
+  if (event->complete_at_ns > device_->now_ns || device_->faults.strikes(fault::unfinished)) return false;
   device_->order.observe(event->clock);
   return true;
 }

@@ -14,14 +14,13 @@ std::uint64_t next_id() {
   return ++last;
 }
 
-// A number for the calling thread that no other thread of the process ever has.
+}  // namespace
+
 std::uint64_t this_thread() {
   static std::atomic<std::uint64_t> last{0};
   thread_local const std::uint64_t mine = ++last;
   return mine;
 }
-
-}  // namespace
 
 virtual_streams::virtual_streams(std::uint64_t first_handle, order_checker& order)
     : first_handle_(first_handle), order_(order) {

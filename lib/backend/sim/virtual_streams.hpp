@@ -15,6 +15,9 @@
 
 namespace weir::sim {
 
+// A number for the calling thread that no other thread of the process ever has.
+std::uint64_t this_thread();
+
 class virtual_streams {
  public:
   struct stream {

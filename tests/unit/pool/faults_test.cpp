@@ -63,6 +63,35 @@ TEST_CASE("fault: fresh memory that a stream could not be made to wait for is ha
   }
 }
 
+TEST_CASE("fault: fresh memory that nobody could be made to wait for can be given back unused") {
+  scene s({.order = {.other_streams_wait = false}}, {.bytes_total = 128 * MiB});
+  const weir::stream a = s.make_stream(), b = s.make_stream();
+  std::vector<void*> blocks;
+  for (int i = 0; i < 8; ++i) blocks.push_back(s.get(medium, a));
+  s.busy(a);
+  for (void* p : blocks) s.put(p, medium, a);
+  s.device->inject(fault::wait, 1, 1);
+  CHECK(why(s.pool.try_allocate(big, b)) == errc::cuda);
+  comes_clean(s);
+}
+
+// Hundreds of events behind one long kernel: once it is known that all has passed, none of them is asked about.
+TEST_CASE("fault: a device that was waited for is not asked about each event of the past") {
+  scene s;
+  const weir::stream a = s.make_stream(), b = s.make_stream();
+  s.busy(a);
+  for (int i = 0; i < 200; ++i) {
+    void* p = s.get(medium, b);
+    s.order(b, a);
+    s.put(p, medium, a);
+    must(s.pool.defragment());
+    (void)s.pool.set_bytes_max(s.pool.statistics().reserved + 32 * MiB).has_value();
+  }
+  const auto before = s.device->calls();
+  CHECK(!s.pool.try_allocate(std::size_t{1} << 40, b));
+  CHECK(s.device->calls().query - before.query < 60);
+}
+
 TEST_CASE("fault: any call failing anywhere in a crowded program leaves a sound pool and every byte accounted for") {
   for (const fault kind : {fault::allocate, fault::deallocate, fault::trim, fault::create_event, fault::record,
                            fault::wait, fault::query, fault::synchronize, fault::allocate_direct}) {

@@ -201,5 +201,16 @@ TEST_CASE("leaks: a pool whose blocks were all freed, cached or pending, reports
   CHECK(device->now_ns() >= long_ns);  // it waited for the device
 }
 
+TEST_CASE("observer: a direct free that a lost device refuses leaves the block live") {
+  const auto told = std::make_shared<account>();
+  scene s({.observer = told});
+  void* p = must(s.pool.try_allocate_direct(small));
+  s.device->inject(sim::fault::sticky, 1);
+  CHECK(why(s.pool.try_deallocate_direct(p)) == errc::device_lost);
+  CHECK(told->live.size() == 1);
+  CHECK(told->wrong == 0);
+  CHECK(s.pool.statistics().live_count == 1);
+}
+
 }  // namespace
 }  // namespace weir::test

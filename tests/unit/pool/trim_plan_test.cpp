@@ -215,17 +215,17 @@ TEST_CASE("decay: random frees and uses keep to the exponential of each byte's o
 
 TEST_CASE("sightings: a thing is idle since its mark was first seen") {
   sightings all;
-  int a = 0, b = 0;
-  CHECK(all.see(&a, 1, 100) == 100);
-  CHECK(all.see(&b, 1, 100) == 100);
+  const std::uint64_t a = 512, b = 7;
+  CHECK(all.see(a, 1, 100) == 100);
+  CHECK(all.see(b, 1, 100) == 100);
   all.end_run();
-  CHECK(all.see(&a, 1, 200) == 100);
-  CHECK(all.see(&b, 2, 200) == 200);  // used in between
+  CHECK(all.see(a, 1, 200) == 100);
+  CHECK(all.see(b, 2, 200) == 200);  // used in between
   all.end_run();
-  CHECK(all.see(&a, 1, 300) == 100);
+  CHECK(all.see(a, 1, 300) == 100);
   all.end_run();
   CHECK(all.count() == 1);
-  CHECK(all.see(&b, 2, 400) == 400);  // it was away
+  CHECK(all.see(b, 2, 400) == 400);  // it was away
 }
 
 TEST_CASE("low water: what was there for the whole time, and no more") {

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "simulate_backend.hpp"
+
+#include <algorithm>
+
+namespace weir::simulation {
+
+namespace {
+
+error too_many() noexcept { return {.code = errc::device_lost, .what = "an operation that calls for ever"}; }
+
+}  // namespace
+
+void watched_backend::look() noexcept {
+  if (const auto now = inner_->pool_bytes()) seen_.reserved_most = std::max(seen_.reserved_most, now->reserved);
+}
+
+result<void*> watched_backend::allocate(std::size_t bytes, stream_handle s) noexcept {
+  if (!count()) return too_many();
+  auto p = inner_->allocate(bytes, s);
+  look();
+  if (p) seen_.allocations_most = std::max(seen_.allocations_most, ++seen_.allocations_live);
+  return p;
+}
+
+result<void> watched_backend::deallocate(void* pointer, stream_handle s) noexcept {
+  if (!count()) return too_many();
+  if (plant_ == plant::leak) return {};
+  auto done = inner_->deallocate(pointer, s);
+  if (done) --seen_.allocations_live;
+  return done;
+}
+
+result<void> watched_backend::trim(std::size_t bytes_to_keep) noexcept {
+  if (!count()) return too_many();
+  return inner_->trim(bytes_to_keep);
+}
+
+result<device_memory> watched_backend::memory() noexcept {
+  if (!count()) return too_many();
+  return inner_->memory();
+}
+
+result<void*> watched_backend::allocate_direct(std::size_t bytes) noexcept {
+  if (!count()) return too_many();
+  return inner_->allocate_direct(bytes);
+}
+
+result<void> watched_backend::deallocate_direct(void* pointer) noexcept {
+  if (!count()) return too_many();
+  return inner_->deallocate_direct(pointer);
+}
+
+result<std::uint64_t> watched_backend::identify(stream_handle s) noexcept {
+  if (!count()) return too_many();
+  return inner_->identify(s);
+}
+
+result<stream_identity> watched_backend::examine(stream_handle s) noexcept {
+  if (!count()) return too_many();
+  return inner_->examine(s);
+}
+
+result<bool> watched_backend::is_idle(stream_handle s) noexcept {
+  if (!count()) return too_many();
+  if (plant_ == plant::query) return true;
+  return inner_->is_idle(s);
+}
+
+result<backend_event*> watched_backend::create_event() noexcept {
+  if (!count()) return too_many();
+  return inner_->create_event();
+}
+
+result<void> watched_backend::record(backend_event* e, stream_handle s) noexcept {
+  if (!count()) return too_many();
+  ++seen_.records;
+  return inner_->record(e, s);
+}
+
+result<bool> watched_backend::query(backend_event* e) noexcept {
+  if (!count()) return too_many();
+  if (plant_ == plant::query) return true;
+  return inner_->query(e);
+}
+
+result<void> watched_backend::wait(stream_handle s, backend_event* e) noexcept {
+  if (!count()) return too_many();
+  if (plant_ == plant::wait) return {};
+  return inner_->wait(s, e);
+}
+
+result<void> watched_backend::synchronize(backend_event* e) noexcept {
+  if (!count()) return too_many();
+  return inner_->synchronize(e);
+}
+
+result<void> watched_backend::synchronize_device() noexcept {
+  if (!count()) return too_many();
+  return inner_->synchronize_device();
+}
+
+}  // namespace weir::simulation

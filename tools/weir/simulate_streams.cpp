@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Streams and threads of a simulated program: they come, are retired or lost, and hand on what they know.
+#include <algorithm>
+
+#include "simulate_run.hpp"
+
+namespace weir::simulation {
+
+// --- what is known --------------------------------------------------------------------------------------------------
+
+stream_model* run::by_number(unsigned number) {
+  for (const auto& s : streams_)
+    if (s->number == number) return s.get();
+  return nullptr;
+}
+
+stream_model& run::own_default() {
+  return **std::ranges::find_if(streams_, [&](const auto& s) { return s->owner == me_->number; });
+}
+
+// A stream that this thread may put work on; the others' default streams are theirs alone.
+stream_model* run::pick_stream(random_source& r) {
+  std::vector<stream_model*> able;
+  for (const auto& s : streams_)
+    if (!s->is_capturing && is_mine(*s)) able.push_back(s.get());
+  return able[r.below(able.size())];
+}
+
+stream_model* run::pick_shared(random_source& r, const stream_model* but) {
+  std::vector<stream_model*> able;
+  for (const auto& s : streams_)
+    if (!s->is_capturing && s->owner == stream_model::of_all && s.get() != but) able.push_back(s.get());
+  return able.empty() ? nullptr : able[r.below(able.size())];
+}
+
+block* run::pick_block(random_source& r) { return live_.empty() ? nullptr : &live_.nth(r.below(live_.size())); }
+
+bool run::knows(const use& u) const {
+  const auto in = [&](const std::map<unsigned, std::uint64_t>& known) {
+    const auto found = known.find(u.stream);
+    return found != known.end() && found->second >= u.work;
+  };
+  return in(known_by_all_) || in(me_->known);
+}
+
+// Not where work that used it is being captured, or runs on another thread's default stream, which only that thread
+// can record an event on.
+bool run::is_usable(const block& b) {
+  return std::ranges::none_of(b.uses, [&](const use& u) {
+    const stream_model* s = by_number(u.stream);
+    if (!s) return false;
+    return s->is_capturing || (!is_mine(*s) && !knows(u));
+  });
+}
+
+// This thread tells all others what it waited for: it unlocks what each of them locks before its next step.
+void run::tell_all() {
+  device_->hand_over(this);
+  for (const auto& [stream, work] : me_->known) {
+    std::uint64_t& known = known_by_all_[stream];
+    known = std::max(known, work);
+  }
+  me_->known.clear();
+  me_->told = ++told_;
+}
+
+void run::hear() {
+  if (me_->told == told_) return;
+  device_->take_over(this);
+  me_->told = told_;
+}
+
+// --- streams --------------------------------------------------------------------------------------------------------
+
+void run::create_stream(random_source& r) {
+  const auto shared = std::ranges::count(streams_, stream_model::of_all, [](const auto& s) { return s->owner; });
+  if (static_cast<unsigned>(shared) > plan_.streams_max) return;
+  auto s = std::make_unique<stream_model>();
+  s->number = next_stream_++;
+  s->is_blocking = r.chance(20);
+  s->handle = device_->create_stream(!s->is_blocking);
+  if (r.chance(60)) {
+    auto token = pool_.stream(raw(*s));
+    if (!token && !has_faults_) fail("no token: " + token.error().message());
+    if (token) s->token = *token;
+  }
+  ++streams_ever_;
+  note(place(s->handle));
+  say([&] {
+    return "  stream " + std::to_string(s->number) + (s->token ? " with a token" : "") +
+           (s->is_blocking ? ", blocking" : "");
+  });
+  if (journal_.is_on) journal_.birth(s->number, s->is_blocking ? "blocking" : "non-blocking");
+  streams_.push_back(std::move(s));
+}
+
+// Work on live blocks of `from` is handed to `to`, but for what was announced: that is the pool's affair.
+void run::hand_uses(stream_model& from, stream_model& to) {
+  device_->order(from.handle, to.handle);
+  if (journal_.is_on) journal_.order(from.number, to.number);
+  const use there = to.next_use();
+  for (auto& [at, b] : live_) {
+    if (!b.is_used_on(from.number)) continue;
+    if (b.is_announced(from.number)) {
+      b.is_frozen = true;
+    } else {
+      std::erase_if(b.uses, [&](const use& u) { return u.stream == from.number; });
+      b.add_use(there);
+    }
+  }
+}
+
+// Retired and destroyed, or, where nobody has a token, only destroyed.
+void run::end_stream(random_source& r, bool retire) {
+  const std::size_t index = r.below(streams_.size());
+  stream_model& s = *streams_[index];
+  const bool is_everybodys = s.owner == stream_model::of_all;
+  if (s.is_special || s.is_capturing || !is_everybodys || (!retire && s.token)) return;
+  stream_model* heir = pick_shared(r, &s);
+  if (!heir) return;
+  say([&] { return "  stream " + std::to_string(s.number) + (retire ? " retired" : " lost"); });
+  if (r.chance(20)) synchronize_with(s);
+  hand_uses(s, *heir);
+  if (retire) {
+    const auto done = s.token && r.chance(70) ? pool_.retire(s.token) : pool_.retire(raw(s));
+    ++figures_.other_calls;
+    if (!done) {
+      check_error(done.error(), "retire");
+      has_lost_streams_ = true;
+    }
+    if (done && s.token && pool_.try_allocate(64, s.token)) fail("a retired token still serves");
+  } else {
+    has_lost_streams_ = true;
+  }
+  if (journal_.is_on) journal_.retirement(s.number);
+  device_->destroy_stream(s.handle);
+  streams_.erase(streams_.begin() + static_cast<std::ptrdiff_t>(index));
+}
+
+void run::synchronize_with(stream_model& s) {
+  device_->synchronize(s.handle);
+  me_->known[s.number] = s.work;
+  if (journal_.is_on) journal_.synchronize(trace::sync_scope::stream, s.number);
+}
+
+void run::synchronize(random_source& r) {
+  if (r.chance(50)) {
+    device_->synchronize();
+    for (const auto& s : streams_) me_->known[s->number] = s->work;
+    if (journal_.is_on) journal_.synchronize(trace::sync_scope::device, 0);
+  } else if (stream_model* s = pick_stream(r)) {
+    synchronize_with(*s);
+  }
+  if (r.chance(50)) tell_all();
+}
+
+// One stream is captured while others work; no call on another stream may notice. The next such step ends it.
+void run::capture(random_source& r) {
+  for (const auto& s : streams_)
+    if (s->is_capturing) {
+      say([&] { return "  of stream " + std::to_string(s->number) + " ends"; });
+      s->is_capturing = false;
+      return device_->set_capturing(s->handle, false);
+    }
+  stream_model* s = pick_shared(r, nullptr);
+  if (!s || s->is_special || s->is_blocking) return;
+  say([&] { return "  of stream " + std::to_string(s->number); });
+  if (journal_.is_on) journal_.mark("capture of stream " + std::to_string(s->number));
+  device_->set_capturing(s->handle, true);
+  s->is_capturing = true;
+}
+
+// --- threads --------------------------------------------------------------------------------------------------------
+
+void run::start_thread() {
+  auto t = std::make_unique<thread_model>();
+  t->number = next_thread_++;
+  ++figures_.threads;
+  say([&] { return "  thread " + std::to_string(t->number); });
+  streams_.push_back(std::make_unique<stream_model>(
+      stream_model{.number = next_stream_++, .handle = per_thread_stream(), .owner = t->number, .is_special = true}));
+  ++streams_ever_;
+  if (journal_.is_on) journal_.birth(streams_.back()->number, "default of thread " + std::to_string(t->number));
+  crew_->start(t->number);
+  threads_.push_back(std::move(t));
+}
+
+// The calling thread goes, with whatever its caches hold. What it has put on its default stream it hands on, as only it
+// can; the stream is retired or just lost.
+void run::end_thread(random_source& r) {
+  if (threads_.size() < 2) return;
+  stream_model& own = own_default();
+  stream_model* heir = pick_shared(r, &own);
+  if (!heir) return;
+  hand_uses(own, *heir);
+  if (r.chance(50)) {
+    const auto done = pool_.retire(raw(own));
+    ++figures_.other_calls;
+    if (!done) check_error(done.error(), "retire of a thread's default stream");
+  }
+  has_lost_streams_ = true;
+  if (r.chance(50)) tell_all();
+  if (journal_.is_on) journal_.retirement(own.number);
+  say([&] { return "  thread " + std::to_string(me_->number); });
+  ending_ = me_->number;
+  std::erase_if(streams_, [&](const auto& s) { return s.get() == &own; });
+  const thread_model* const gone = me_;
+  me_ = nullptr;
+  std::erase_if(threads_, [&](const auto& t) { return t.get() == gone; });
+}
+
+// What a thread has on its default stream becomes anybody's.
+void run::pass_on(random_source& r) {
+  stream_model& own = own_default();
+  if (stream_model* heir = pick_shared(r, &own)) {
+    say([&] { return "  to stream " + std::to_string(heir->number); });
+    hand_uses(own, *heir);
+  }
+}
+
+}  // namespace weir::simulation
