@@ -67,28 +67,30 @@ void block_cache::remove_oldest(core::size_class index, unsigned n, spill& out) 
 
 // How many calls that find no budget pass after a look for an idle magazine before the next: more classes in use than
 // the budget is for would else rob each other at every call.
-constexpr unsigned looks_skipped = 16;
+constexpr unsigned looks_skipped = 8;
 
-// Takes the magazine of the first class that nobody took from since the last look. False: all are in use.
+// Takes the magazine of the class with the largest share of the budget among those that nobody took from since the last
+// look. False: all are in use, or it is too early to look again.
 bool block_cache::rob_idle(core::size_class but, spill& out) noexcept {
   if (looks_skipped_ > 0) {
     --looks_skipped_;
     return false;
   }
-  bool robbed = false;
+  looks_skipped_ = looks_skipped;
+  const auto share = [&](unsigned index) { return magazines_[index].limit * core::class_bytes(index); };
+  unsigned largest = core::class_count;
   for (unsigned index = 0; index < core::class_count; ++index) {
     magazine& m = magazines_[index];
     if (index == but || m.limit == 0) continue;
     const bool is_idle = m.taken == records_[index].seen;
     records_[index].seen = m.taken;
-    if (!is_idle || robbed) continue;
-    remove_oldest(static_cast<core::size_class>(index), m.count, out);
-    bytes_limits_ -= m.limit * core::class_bytes(index);
-    m.limit = 0;
-    robbed = true;
+    if (is_idle && (largest == core::class_count || share(index) > share(largest))) largest = index;
   }
-  looks_skipped_ = looks_skipped;
-  return robbed;
+  if (largest == core::class_count) return false;
+  remove_oldest(static_cast<core::size_class>(largest), magazines_[largest].count, out);
+  bytes_limits_ -= share(largest);
+  magazines_[largest].limit = 0;
+  return true;
 }
 
 void* block_cache::take_slow(core::size_class index, core::life state) noexcept {

@@ -219,6 +219,16 @@ TEST_CASE("block cache: where the budget is spent, an idle class gives up its ma
   CHECK(s.out.count >= 4);
 }
 
+TEST_CASE("block cache: of idle classes the one with the largest share of the budget gives up its magazine") {
+  stage s(4608 * kib);
+  const size_class little = class_of(64 * kib), much = class_of(512 * kib), fresh = class_of(128 * kib);
+  while (s.count_held(little) < 8) s.give(little);
+  while (s.count_held(much) < 8) s.give(much);
+  while (s.count_held(fresh) == 0) s.give(fresh);
+  CHECK(s.count_held(much) == 0);
+  CHECK(s.count_held(little) == 8);
+}
+
 TEST_CASE("block cache: a refill's blocks are cached and served") {
   stage s;
   const size_class index = class_of(1024);
