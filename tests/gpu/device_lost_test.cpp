@@ -54,7 +54,8 @@ TEST_CASE("device lost: a kernel's illegal access surfaces as that, frees are ta
   check_lost("allocate_direct", target->allocate_direct(MiB));
   // More than the pool has at hand, so that it needs the device.
   check_lost("pool.try_allocate", pool.try_allocate(GiB, raw_stream(stream)));
-  check_lost("pool.trim", pool.trim(0));
+  // The driver trims a pool of a lost context and says nothing of it (580).
+  if (const auto trimmed = pool.trim(0); !trimmed) check_lost("pool.trim", trimmed);
   // Frees on the other stream, so that none is as simple as it could be.
   for (std::size_t i = 0; i < live.size(); ++i)
     CHECK(code_of(pool.try_deallocate(live[i].first, live[i].second, i % 2 ? token : other_token)) == errc::ok);
