@@ -139,6 +139,7 @@ result<reservoir::native_range> reservoir::call_native(std::size_t bytes, stream
     note_native_free();
     numbers_.held += bytes;
     numbers_.reserved = std::max(numbers_.reserved, numbers_.held);  // where a device just lost could not be asked
+    numbers_.reserved_peak = std::max(numbers_.reserved_peak, numbers_.reserved);
     numbers_.held_peak = std::max(numbers_.held_peak, numbers_.held);
     numbers_.used_peak = std::max(numbers_.used_peak, numbers_.held - kept_.bytes());
   }

@@ -6,8 +6,8 @@
 //     compute-sanitizer --tool memcheck --error-exitcode 9 gpu_overrun bypass overrun
 //
 // bypass: every block is a cudaMalloc of its own; direct: this block is. Without a tool both end well: the byte lies in
-// what the block was rounded up to. Of a pool's blocks no tool knows: compute-sanitizer of CUDA 13.0 refuses memory of a
-// native pool as a heap of NVTX's memory API ("one or more of the parameters is invalid").
+// what the block was rounded up to. Of a pool's blocks no tool knows: compute-sanitizer of CUDA 13.0 refuses memory of
+// a native pool as a heap of NVTX's memory API ("one or more of the parameters is invalid").
 #include <cstdio>
 #include <cstdlib>
 #include <cuda_runtime.h>

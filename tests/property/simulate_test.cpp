@@ -2,6 +2,7 @@
 //
 // The simulation as a test: the same seeds each time, a few new ones, and what it has to be able to find. A failure
 // says the line that runs it again, smaller.
+#include <algorithm>
 #include <catch2/catch_message.hpp>
 #include <catch2/catch_test_macros.hpp>
 #include <chrono>
@@ -42,14 +43,16 @@ void run_seeds(std::uint64_t first, std::chrono::milliseconds time, std::uint64_
 }
 
 // The first of some seeds that finds a planted fault, made small.
+// The smallest of three: what leaving steps out comes to depends on the run it begins with.
 finding find_planted(plant what) {
-  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+  std::vector<finding> all;
+  for (std::uint64_t seed = 0; seed < 200 && all.size() < 3; ++seed) {
     const request asked{.seed = seed, .faults = fault_rates{}, .plant = what};
     figures ignored;
-    if (const auto found = run_once(asked, ignored)) return shrink({asked, *found});
+    if (const auto found = run_once(asked, ignored)) all.push_back(shrink({asked, *found}));
   }
-  FAIL("not found by 200 seeds");
-  return {};
+  REQUIRE_FALSE(all.empty());
+  return *std::ranges::min_element(all, {}, [](const finding& f) { return f.asked.only.size(); });
 }
 
 }  // namespace
