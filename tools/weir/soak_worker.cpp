@@ -104,6 +104,19 @@ bool soak_worker::had_room(const error& why, std::size_t bytes) const {
   return can_grow || (bytes <= medium_max / 2 && report.largest_free >= 2 * rounded);
 }
 
+// Who else could have given as much just now: that tells a device that is full from a native pool in pieces.
+std::string soak_worker::who_has_room(std::size_t bytes) const {
+  const auto direct = stage_.pool->try_allocate_direct(bytes);
+  if (direct) stage_.pool->deallocate_direct(*direct);
+  bool fresh_pool = false;
+  if (auto other = stage_.device.make_backend()) {
+    const auto block = (*other)->allocate(bytes, (*other)->own_stream());
+    fresh_pool = block && (*other)->deallocate(*block, (*other)->own_stream()) && (*other)->synchronize_device();
+  }
+  return std::string("; a direct allocation of as much is ") + (direct ? "there" : "refused") +
+         ", one from a fresh native pool is " + (fresh_pool ? "there" : "refused");
+}
+
 // Others may have freed it since. So the world stops, and the same is asked for once more: a no is a finding then.
 void soak_worker::look_into(std::size_t bytes) {
   ++stage_.counts.out_of_memory_looked_into;
@@ -120,7 +133,7 @@ void soak_worker::look_into(std::size_t bytes) {
     else if (again.error().code != errc::out_of_memory)
       stage_.fail("an allocation while nobody works", again.error());
     else if (had_room(again.error(), bytes))
-      stage_.find("out of memory though there was room: " + again.error().message());
+      stage_.find("out of memory though there was room: " + again.error().message() + who_has_room(bytes));
   }
   stage_.world.resume();
   stage_.world.enter();

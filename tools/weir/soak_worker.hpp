@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "seeded_random.hpp"
@@ -32,6 +33,7 @@ class soak_worker {
   void allocate_direct(std::size_t bytes);
   void keep(void* pointer, std::size_t bytes, const soak_lane&, bool is_direct);
   void out_of_memory(const error&, std::size_t bytes);
+  std::string who_has_room(std::size_t bytes) const;
   void look_into(std::size_t bytes);
   bool had_room(const error&, std::size_t bytes) const;
   void use();
