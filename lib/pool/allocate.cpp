@@ -382,12 +382,31 @@ result<void*> pool_impl::allocate_big(std::size_t bytes, std::size_t alignment, 
     return base::pointer(b->begin);
   }
   auto p = big_miss(bytes, alignment, state, s);
+  bool is_direct = false;
   if (!p && p.error().code == errc::out_of_memory)
-    p = under_pressure(bytes, &s, [&] { return big_miss(bytes, alignment, state, s); });
-  if (p) count(big_allocations_);
+    p = under_pressure(bytes, &s, [&, round = 0]() mutable {
+      auto again = big_miss(bytes, alignment, state, s);
+      if (again || again.error().code != errc::out_of_memory || ++round < 2) return again;
+      void* const direct = past_native_pool(bytes, alignment);
+      is_direct = direct != nullptr;
+      return is_direct ? result<void*>(direct) : again;
+    });
+  if (p && !is_direct) count(big_allocations_);
   order_.answer(s);
   run_policies();
   return p;
+}
+
+// A native pool has addresses for twice the device, and where small extents lie all over them it has no room for a
+// block of gigabytes though the device has: then that block is a direct one. Its free waits for the device.
+void* pool_impl::past_native_pool(std::size_t bytes, std::size_t alignment) noexcept {
+  const auto memory = backend_->memory();
+  if (!memory || memory->free < bytes) return nullptr;
+  auto p = reservoir_.allocate_direct(bytes, alignment);
+  if (!p) return nullptr;
+  count(direct_allocations_);
+  count(served_direct_);
+  return *p;
 }
 
 result<void*> pool_impl::big_miss(std::size_t bytes, std::size_t alignment, life state, stream_state& s) noexcept {

@@ -112,6 +112,7 @@ class pool_impl {
   result<void*> from_others(const heap_request&, stream_state& taker, bool wait) noexcept;
   result<void*> borrow(const heap_request&, stream_state& home, stream_state& taker, bool wait) noexcept;
   result<void*> grow(const heap_request&, stream_state&) noexcept;
+  void* past_native_pool(std::size_t bytes, std::size_t alignment) noexcept;
   result<void> order_fresh(core::ticket, stream_state&) noexcept;
   bool has_surplus(const heap_request&, const stream_state&) const noexcept;
   void grow_for_hand_over(std::size_t bytes, stream_state&) noexcept;

@@ -2,6 +2,7 @@
 #include "simulate_backend.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 namespace weir::simulation {
 
@@ -43,12 +44,23 @@ result<device_memory> watched_backend::memory() noexcept {
 
 result<void*> watched_backend::allocate_direct(std::size_t bytes) noexcept {
   if (!count()) return too_many();
-  return inner_->allocate_direct(bytes);
+  auto p = inner_->allocate_direct(bytes);
+  if (p) seen_.direct[reinterpret_cast<std::uintptr_t>(*p)] = bytes;
+  return p;
 }
 
 result<void> watched_backend::deallocate_direct(void* pointer) noexcept {
   if (!count()) return too_many();
-  return inner_->deallocate_direct(pointer);
+  auto done = inner_->deallocate_direct(pointer);
+  if (done) seen_.direct.erase(reinterpret_cast<std::uintptr_t>(pointer));
+  return done;
+}
+
+std::size_t watched_backend::watch::direct_bytes_at(std::uintptr_t at) const {
+  const auto after = direct.upper_bound(at);
+  if (after == direct.begin()) return 0;
+  const auto& [begin, bytes] = *std::prev(after);
+  return at - begin < bytes ? bytes : 0;
 }
 
 result<std::uint64_t> watched_backend::identify(stream_handle s) noexcept {

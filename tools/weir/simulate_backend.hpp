@@ -4,6 +4,7 @@
 // ends an operation that calls for ever, and, for tests of the checkers, misbehaves as told.
 #pragma once
 
+#include <map>
 #include <memory>
 
 #include "simulate_plan.hpp"
@@ -20,7 +21,10 @@ class watched_backend final : public backend {
     std::uint64_t calls_end = ~std::uint64_t{0};  // from there on every call fails: no operation needs so many
     std::size_t reserved_most = 0;                // since the checkers last looked
     std::size_t allocations_live = 0;
-    std::size_t allocations_most = 0;  // live at once in this step
+    std::size_t allocations_most = 0;                // live at once in this step
+    std::map<std::uintptr_t, std::size_t> direct{};  // bytes by where they begin
+    // Of the direct allocation that an address is in, 0 where it is in none.
+    std::size_t direct_bytes_at(std::uintptr_t at) const;
   };
   watched_backend(std::unique_ptr<backend> inner, watch& seen, simulation::plant planted)
       : inner_(std::move(inner)), seen_(seen), plant_(planted) {}

@@ -84,7 +84,9 @@ bool run::allocate_on(stream_model& s, std::size_t bytes, std::size_t alignment,
   });
   const std::uintptr_t at = checked_place(*got, bytes, alignment);
   if (journal_.is_on) journal_.allocate(at, bytes, alignment, s.number, false);
-  block& b = live_.add({.at = at, .bytes = bytes, .alignment = alignment, .uses = {s.next_use()}});
+  const bool is_direct = watch_.direct_bytes_at(at) != 0;
+  block& b =
+      live_.add({.at = at, .bytes = bytes, .alignment = alignment, .is_direct = is_direct, .uses = {s.next_use()}});
   if (r.chance(plan_.launch_percent)) launch_write(b, s, r);
   return true;
 }
@@ -139,7 +141,10 @@ void run::pairs(random_source& r) {
     for (std::size_t i = 0; i < count; ++i) {
       const std::size_t which = is_last_first ? count - 1 - i : i;
       if (!call_deallocate(held[which], bytes + which * 8, *s, how))
-        live_.add({.at = held[which], .bytes = bytes + which * 8, .uses = {s->next_use()}});
+        live_.add({.at = held[which],
+                   .bytes = bytes + which * 8,
+                   .is_direct = watch_.direct_bytes_at(held[which]) != 0,
+                   .uses = {s->next_use()}});
     }
     if (count < width) return;
   }
@@ -168,7 +173,7 @@ void run::queue(random_source& r) {
     if (!got) break;
     const std::uintptr_t at = checked_place(*got, bytes, 256);
     if (journal_.is_on) journal_.allocate(at, bytes, 256, s->number, false);
-    live_.add({.at = at, .bytes = bytes, .uses = {s->next_use()}});
+    live_.add({.at = at, .bytes = bytes, .is_direct = watch_.direct_bytes_at(at) != 0, .uses = {s->next_use()}});
     waiting.push_back(at);
     if (waiting.size() - first > length) free_first();
   }

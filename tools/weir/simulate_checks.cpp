@@ -114,7 +114,7 @@ void run::check_step() {
 }
 
 std::size_t run::rounded(const block& b) const {
-  if (b.is_direct) return b.bytes;
+  if (b.is_direct) return watch_.direct_bytes_at(b.at);
   const bool is_aligned = b.alignment > 256;
   const std::size_t padded = is_aligned ? round_up(b.bytes, b.alignment) : b.bytes;
   if (padded <= small_bytes_max && b.alignment <= granule_bytes) return padded;  // to a class: check_classes
@@ -141,7 +141,7 @@ void run::check_sums(const statistics& now) {
   std::size_t direct = 0, requested = 0;
   for (const auto& [at, b] : live_) {
     requested += b.bytes;
-    if (b.is_direct) direct += b.bytes;
+    if (b.is_direct) direct += watch_.direct_bytes_at(b.at);
   }
   if (now.allocated < requested) fail("fewer live bytes than were asked for");
   if (now.live_count != live_.size()) fail("live_count is " + std::to_string(now.live_count));

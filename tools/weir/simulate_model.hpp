@@ -26,7 +26,7 @@ struct block {
   std::uintptr_t at = 0;
   std::size_t bytes = 0;
   std::size_t alignment = 256;
-  bool is_direct = false;
+  bool is_direct = false;             // asked for, or all that could be had
   bool is_frozen = false;             // a stream that used it is gone: no more work on it, only its free
   std::size_t index = 0;              // among the live
   std::vector<use> uses{};            // that nothing later is ordered after

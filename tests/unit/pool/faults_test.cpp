@@ -35,11 +35,37 @@ TEST_CASE(
     CHECK(s.pool.statistics().pressure_events == 1);
     s.put(p, bytes, stream);
     s.device->inject(fault::allocate, 1000);
+    s.device->inject(fault::allocate_direct, 1000);
     CHECK(why(s.pool.try_allocate(2 * big, stream)) == errc::out_of_memory);
     s.device->inject(fault::allocate, 0);
+    s.device->inject(fault::allocate_direct, 0);
     s.put(s.get(2 * big, stream), 2 * big, stream);
     comes_clean(s);
   }
+}
+
+TEST_CASE("fault: what the native pool refuses for good though the device has room is a direct block") {
+  bool is_asked = false;
+  scene s({.on_out_of_memory = [&](auto...) {
+    is_asked = true;
+    return false;
+  }});
+  const weir::stream stream = s.make_stream();
+  s.device->inject(fault::allocate, 1000);
+  CHECK(why(s.pool.try_allocate(medium, stream)) == errc::out_of_memory);
+  CHECK(is_asked);
+  is_asked = false;
+  void* p = s.get(big, stream);
+  void* aligned = s.get(big, stream, 4 * MiB);
+  CHECK_FALSE(is_asked);
+  CHECK(s.pool.statistics().direct >= 2 * big);
+  CHECK(s.pool.statistics().served.direct == 2);
+  s.device->inject(fault::allocate, 0);
+  must(s.pool.record_use(p, stream));
+  s.put(aligned, big, stream);
+  s.put(p, big, stream);
+  CHECK(s.pool.statistics().direct == 0);
+  comes_clean(s);
 }
 
 // The device is full of what another stream still uses, and goes back to the native pool behind it: what comes from
