@@ -161,6 +161,25 @@ TEST_CASE("retire: a use announced on the stream is honoured after it has gone")
   CHECK(s.pool.statistics().native.synchronize == 0);
 }
 
+TEST_CASE("retire: the same where the stream has a past, which has passed") {
+  scene s;
+  const stream_handle handle = s.device->create_stream();
+  const weir::stream a = s.make_stream(), b = must(s.pool.stream(handle));
+  for (int i = 0; i < 3; ++i) {
+    s.put(s.get(big, b), big, b);
+    s.device->advance(long_ns);
+    must(s.pool.trim(0));
+  }
+  void* p = s.get(big, a);
+  s.order(a, b);
+  must(s.pool.record_use(p, b));
+  s.read(p, big, b, long_ns);
+  must(s.pool.retire(b));
+  s.device->destroy_stream(handle);
+  must(s.pool.try_deallocate(p, a));
+  CHECK(s.get(big, a) != p);
+}
+
 TEST_CASE("handle reuse: a new stream under an old handle is not taken for the old one") {
   for (const std::size_t bytes : {small, medium, big}) {
     INFO(bytes);
@@ -191,6 +210,21 @@ TEST_CASE("handle reuse: a token of the stream that was is refused once the new 
   CHECK(fresh.id() != old.id());
   CHECK(why(s.pool.try_allocate(small, old)) == errc::stream_retired);
   s.put(s.get(small, fresh), small, fresh);
+}
+
+TEST_CASE("handle reuse: that token gets nothing either of what the thread's cache holds for it") {
+  for (const std::size_t bytes : {small, medium, big}) {
+    scene s;
+    const stream_handle handle = s.device->create_stream();
+    const weir::stream old = must(s.pool.stream(handle));
+    s.put(s.get(bytes, old), bytes, old);
+    s.device->destroy_stream(handle);
+    REQUIRE(s.device->create_stream() == handle);
+    const weir::stream fresh = must(s.pool.stream(handle));
+    CHECK(why(s.pool.try_allocate(bytes, old)) == errc::stream_retired);
+    CHECK(s.pool.statistics().cached == 0);
+    s.put(s.get(bytes, fresh), bytes, fresh);
+  }
 }
 
 TEST_CASE("handle reuse: what the lost stream freed comes back when memory is needed") {
