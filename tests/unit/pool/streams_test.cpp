@@ -93,6 +93,32 @@ TEST_CASE("raw handles: they and the token are one stream") {
   CHECK(s.pool.statistics().streams.size() == 1);
 }
 
+// A stream without a token cannot be made to record: what it freed after its last event has to wait for the next.
+TEST_CASE("raw handles: who waits for a stream's event takes nothing that was freed behind it") {
+  constexpr std::size_t bytes = 8 * MiB;
+  scene s({.bytes_max = 32 * MiB});
+  const stream_handle a = s.device->create_stream();
+  const weir::stream b = s.make_stream();
+  const auto get = [&](std::size_t n) { return s.pool.allocate(n, raw_stream(a)); };
+  const auto put = [&](void* p, std::size_t n) {
+    s.device->launch(a, long_ns, {{p, n}});
+    s.pool.deallocate(p, raw_stream(a));
+  };
+  void* early = get(bytes);
+  void* between = get(12 * MiB);
+  void* late = get(bytes);
+  put(early, bytes);
+  must(s.pool.trim(0));       // asks for an event
+  void* beside = get(small);  // and here it is
+  put(late, bytes);
+  void* p = s.get(bytes, b);
+  CHECK(p == early);
+  CHECK(s.pool.statistics().waits_inserted == 1);
+  s.put(p, bytes, b);
+  put(between, 12 * MiB);
+  put(beside, small);
+}
+
 TEST_CASE("retire: what the stream freed behind running work is others' once that has passed, without a wait") {
   for (const std::size_t bytes : {small, medium, big}) {
     INFO(bytes);
@@ -281,6 +307,14 @@ TEST_CASE("per-thread default stream: another stream in each thread") {
     s.pool.deallocate(q, bytes, per_thread());
   }
   CHECK(s.pool.statistics().streams.size() == 4);
+}
+
+TEST_CASE("per-thread default stream: another in each thread where handles are trusted, too") {
+  scene s({.trust_handles = true});
+  const auto use = [&] { s.pool.deallocate(s.pool.allocate(small, per_thread_stream()), per_thread_stream()); };
+  use();
+  std::thread(use).join();
+  CHECK(s.pool.statistics().streams.size() == 2);
 }
 
 TEST_CASE("per-thread default stream: what dead threads left is had under pressure") {
