@@ -140,7 +140,7 @@ TEST_CASE("double free: of a big block that is kept, and of one that is gone") {
 TEST_CASE("double free: of two threads that free a large block at once, one succeeds") {
   scene s;
   const weir::stream stream = s.make_stream();
-  constexpr unsigned rounds = 4000;
+  constexpr unsigned rounds = 2000;
   std::atomic<unsigned> round{0}, done{0}, freed{0};
   void* p = nullptr;
   const auto free_it = [&] {
