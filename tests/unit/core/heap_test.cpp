@@ -34,6 +34,11 @@ struct stage {
     weir::test::check(h);
     return r;
   }
+  region* add_beside(std::uint32_t granules) {
+    region* r = maker.make_beside(granules);
+    h.add_region(r, 0);
+    return r;
+  }
   range* take(std::size_t granules, std::size_t alignment = 1, weir::core::epoch last_max = epoch_any) {
     range* r = h.take_range(granules * granule_bytes, alignment, last_max);
     weir::test::check(h);
@@ -100,6 +105,20 @@ TEST_CASE("heap: what is given back merges with free neighbours on both sides") 
   CHECK(layout(*r) == "free 100");
   CHECK(r->is_empty());
   CHECK(s.h.empty_count() == 1);
+}
+
+TEST_CASE("heap: nothing merges across regions, where one begins where the other ends") {
+  stage s;
+  region* r = s.add(20);
+  region* beside = s.add_beside(30);
+  CHECK(r->at(20) == beside->begin);
+  range* front = s.take(20);
+  range* back = s.take(30);
+  s.give(back, 1);
+  s.give(front, 2);
+  CHECK(layout(*r) == "free 20");
+  CHECK(layout(*beside) == "free 30");
+  CHECK(s.h.empty_count() == 2);
 }
 
 TEST_CASE("heap: over-alignment leaves what lies before it free") {

@@ -7,12 +7,22 @@
 namespace weir::test {
 
 core::region* region_maker::make(std::uint32_t granules, std::size_t offset) {
+  core::region* r = make_at(next_ + offset, granules);
+  next_ += base::round_up(offset + r->bytes, std::size_t{1} << 30);
+  return r;
+}
+
+core::region* region_maker::make_beside(std::uint32_t granules) {
+  const core::region& last = all_.back();
+  return make_at(last.base + last.bytes, granules);
+}
+
+core::region* region_maker::make_at(std::uintptr_t base, std::uint32_t granules) {
   core::region& r = all_.emplace_back();
-  r.base = next_ + offset;
-  r.begin = base::round_up(r.base, core::granule_bytes);
+  r.base = base;
+  r.begin = base::round_up(base, core::granule_bytes);
   r.bytes = r.begin - r.base + granules * core::granule_bytes;
   r.make_table(granules, 0);
-  next_ += base::round_up(offset + r.bytes, std::size_t{1} << 30);
   return &r;
 }
 

@@ -16,8 +16,12 @@ class region_maker {
  public:
   // `offset` moves the native allocation's begin off the granule.
   core::region* make(std::uint32_t granules, std::size_t offset = 0);
+  // One that begins where the last one ends.
+  core::region* make_beside(std::uint32_t granules);
 
  private:
+  core::region* make_at(std::uintptr_t base, std::uint32_t granules);
+
   std::deque<core::region> all_;
   std::uintptr_t next_ = std::uintptr_t{1} << 40;
 };

@@ -74,6 +74,23 @@ TEST_CASE("ahead of the device: another stream does not count on what is not don
   s.put(small, least, busy);
 }
 
+TEST_CASE("ahead of the device: what others are at work with is not given back for it, and it waits for nobody") {
+  for (const std::size_t theirs : {8 * MiB, 100 * MiB}) {  // in a region, and a block of its own
+    scene s({.big_cache_share = 1});
+    const weir::stream other = s.make_stream(), ahead = s.make_stream();
+    void* p = s.get(theirs, other);
+    void* q = s.get(40 * MiB, ahead);
+    s.busy(other);
+    s.busy(ahead);
+    s.put(p, theirs, other);
+    s.put(q, 40 * MiB, ahead);
+    q = s.get(200 * MiB, ahead);
+    CHECK(s.pool.statistics().native.deallocate == 1);
+    CHECK(s.pool.statistics().waits_inserted == 0);
+    s.put(q, 200 * MiB, ahead);
+  }
+}
+
 TEST_CASE("ahead of the device: a trim gives all of it back once it has passed, whoever's stream it was") {
   scene s;
   const weir::stream first = s.make_stream(), second = s.make_stream();

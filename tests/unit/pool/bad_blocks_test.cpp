@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What cannot be freed: each named, nothing changed, nothing lost.
+#include <atomic>
 #include <functional>
+#include <thread>
 
 #include "scene.hpp"
 
@@ -132,6 +134,39 @@ TEST_CASE("double free: of a big block that is kept, and of one that is gone") {
   s.device->synchronize();
   must(s.pool.trim(0));
   refusals(s).expect(errc::foreign_pointer, p, 0, stream);
+}
+
+// Small blocks do without: a race of frees is found in checked mode only.
+TEST_CASE("double free: of two threads that free a large block at once, one succeeds") {
+  scene s;
+  const weir::stream stream = s.make_stream();
+  constexpr unsigned rounds = 2000;
+  std::atomic<unsigned> round{0}, done{0}, freed{0};
+  void* p = nullptr;
+  const auto free_it = [&] {
+    if (s.pool.try_deallocate(p, stream)) ++freed;
+    ++done;
+  };
+  // To be quick off the mark it does not yield at once.
+  const auto wait_for = [](const std::atomic<unsigned>& what, unsigned count) {
+    for (unsigned spins = 0; what < count;)
+      if (++spins % 4096 == 0) std::this_thread::yield();
+  };
+  std::thread other([&] {
+    for (unsigned i = 1; i <= rounds; ++i) {
+      wait_for(round, i);
+      free_it();
+    }
+  });
+  for (unsigned i = 1; i <= rounds; ++i) {
+    p = s.pool.allocate(i % 2 ? medium : big, stream);
+    round = i;
+    for (unsigned lead = 0; lead < i % 64; ++lead) (void)done.load();
+    free_it();
+    wait_for(done, 2 * i);
+  }
+  other.join();
+  CHECK(freed == rounds);
 }
 
 // A direct block leaves no trace, so a second free of it finds nothing of ours there.

@@ -101,6 +101,21 @@ TEST_CASE("fault: fresh memory that nobody could be made to wait for can be give
   comes_clean(s);
 }
 
+// Of a stream that always has more to do, only an event says how far it has come.
+TEST_CASE("fault: an event that could not be recorded is recorded the next time") {
+  scene s;
+  const weir::stream stream = s.make_stream();
+  void* p = s.get(big, stream);
+  s.busy(stream);
+  s.put(p, big, stream);
+  s.device->inject(fault::record, 1);
+  CHECK(must(s.pool.trim(0)).reserved_after > 0);
+  CHECK(must(s.pool.trim(0)).reserved_after > 0);
+  s.busy(stream, 100 * long_ns);
+  s.device->advance(2 * long_ns);
+  CHECK(must(s.pool.trim(0)).reserved_after == 0);
+}
+
 // Hundreds of events behind one long kernel: once it is known that all has passed, none of them is asked about.
 TEST_CASE("fault: a device that was waited for is not asked about each event of the past") {
   scene s;

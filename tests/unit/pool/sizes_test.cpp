@@ -102,6 +102,20 @@ struct block {
   std::size_t bytes;
 };
 
+TEST_CASE("alignment: a kept block serves only where it would be found again") {
+  scene s;
+  const weir::stream stream = s.make_stream();
+  void* before = s.get(20 * MiB, stream);  // so that no begin is a multiple of 64 MiB
+  void* kept = s.get(100 * MiB, stream);
+  void* behind = s.get(20 * MiB, stream);
+  s.put(kept, 100 * MiB, stream);
+  void* p = s.get(30 * MiB, stream, 64 * MiB);
+  CHECK(reinterpret_cast<std::uintptr_t>(p) % (64 * MiB) == 0);
+  s.put(p, 30 * MiB, stream);
+  s.put(before, 20 * MiB, stream);
+  s.put(behind, 20 * MiB, stream);
+}
+
 TEST_CASE("overlap: of a random mix of sizes and alignments, no two live blocks share a byte") {
   scene s({}, {.bytes_total = 16 * GiB});
   const weir::stream stream = s.make_stream();

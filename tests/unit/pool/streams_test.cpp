@@ -93,6 +93,32 @@ TEST_CASE("raw handles: they and the token are one stream") {
   CHECK(s.pool.statistics().streams.size() == 1);
 }
 
+// A stream without a token cannot be made to record: what it freed after its last event has to wait for the next.
+TEST_CASE("raw handles: who waits for a stream's event takes nothing that was freed behind it") {
+  constexpr std::size_t bytes = 8 * MiB;
+  scene s({.bytes_max = 32 * MiB});
+  const stream_handle a = s.device->create_stream();
+  const weir::stream b = s.make_stream();
+  const auto get = [&](std::size_t n) { return s.pool.allocate(n, raw_stream(a)); };
+  const auto put = [&](void* p, std::size_t n) {
+    s.device->launch(a, long_ns, {{p, n}});
+    s.pool.deallocate(p, raw_stream(a));
+  };
+  void* early = get(bytes);
+  void* between = get(12 * MiB);
+  void* late = get(bytes);
+  put(early, bytes);
+  must(s.pool.trim(0));       // asks for an event
+  void* beside = get(small);  // and here it is
+  put(late, bytes);
+  void* p = s.get(bytes, b);
+  CHECK(p == early);
+  CHECK(s.pool.statistics().waits_inserted == 1);
+  s.put(p, bytes, b);
+  put(between, 12 * MiB);
+  put(beside, small);
+}
+
 TEST_CASE("retire: what the stream freed behind running work is others' once that has passed, without a wait") {
   for (const std::size_t bytes : {small, medium, big}) {
     INFO(bytes);
@@ -161,6 +187,25 @@ TEST_CASE("retire: a use announced on the stream is honoured after it has gone")
   CHECK(s.pool.statistics().native.synchronize == 0);
 }
 
+TEST_CASE("retire: the same where the stream has a past, which has passed") {
+  scene s;
+  const stream_handle handle = s.device->create_stream();
+  const weir::stream a = s.make_stream(), b = must(s.pool.stream(handle));
+  for (int i = 0; i < 3; ++i) {
+    s.put(s.get(big, b), big, b);
+    s.device->advance(long_ns);
+    must(s.pool.trim(0));
+  }
+  void* p = s.get(big, a);
+  s.order(a, b);
+  must(s.pool.record_use(p, b));
+  s.read(p, big, b, long_ns);
+  must(s.pool.retire(b));
+  s.device->destroy_stream(handle);
+  must(s.pool.try_deallocate(p, a));
+  CHECK(s.get(big, a) != p);
+}
+
 TEST_CASE("handle reuse: a new stream under an old handle is not taken for the old one") {
   for (const std::size_t bytes : {small, medium, big}) {
     INFO(bytes);
@@ -191,6 +236,21 @@ TEST_CASE("handle reuse: a token of the stream that was is refused once the new 
   CHECK(fresh.id() != old.id());
   CHECK(why(s.pool.try_allocate(small, old)) == errc::stream_retired);
   s.put(s.get(small, fresh), small, fresh);
+}
+
+TEST_CASE("handle reuse: that token gets nothing either of what the thread's cache holds for it") {
+  for (const std::size_t bytes : {small, medium, big}) {
+    scene s;
+    const stream_handle handle = s.device->create_stream();
+    const weir::stream old = must(s.pool.stream(handle));
+    s.put(s.get(bytes, old), bytes, old);
+    s.device->destroy_stream(handle);
+    REQUIRE(s.device->create_stream() == handle);
+    const weir::stream fresh = must(s.pool.stream(handle));
+    CHECK(why(s.pool.try_allocate(bytes, old)) == errc::stream_retired);
+    CHECK(s.pool.statistics().cached == 0);
+    s.put(s.get(bytes, fresh), bytes, fresh);
+  }
 }
 
 TEST_CASE("handle reuse: what the lost stream freed comes back when memory is needed") {
@@ -247,6 +307,14 @@ TEST_CASE("per-thread default stream: another stream in each thread") {
     s.pool.deallocate(q, bytes, per_thread());
   }
   CHECK(s.pool.statistics().streams.size() == 4);
+}
+
+TEST_CASE("per-thread default stream: another in each thread where handles are trusted, too") {
+  scene s({.trust_handles = true});
+  const auto use = [&] { s.pool.deallocate(s.pool.allocate(small, per_thread_stream()), per_thread_stream()); };
+  use();
+  std::thread(use).join();
+  CHECK(s.pool.statistics().streams.size() == 2);
 }
 
 TEST_CASE("per-thread default stream: what dead threads left is had under pressure") {
