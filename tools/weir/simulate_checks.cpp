@@ -77,7 +77,7 @@ void run::check_no_room(std::size_t bytes, std::size_t alignment) {
   std::vector<std::uintptr_t> regions;
   for (const auto& [at, b] : live_) {
     if (b.is_direct)
-      pinned += round_up(b.bytes, direct_bytes);
+      pinned += round_up(watch_.direct_bytes_at(b.at), direct_bytes);
     else if (b.bytes > medium_bytes_max || b.alignment > medium_bytes_max)
       pinned += round_up((b.bytes + b.alignment) * 2, chunk_bytes) + chunk_bytes;  // big_cache_fit is 1 at most
     else if (regions.empty() || regions.back() != at / chunk_bytes)
@@ -220,9 +220,10 @@ void run::check_walk(const statistics& now) {
   std::ranges::sort(all);
   for (std::size_t i = 1; i < all.size(); ++i)
     if (all[i - 1].first + all[i - 1].second > all[i].first) fail("walk shows ranges that overlap");
-  // An aligned block above 16 MiB counts with what lies before it, and is shown from its begin on.
-  const bool has_aligned = std::ranges::any_of(
-      live_, [&](const auto& one) { return one.second.alignment > 256 && rounded(one.second) == 0; });
+  // An aligned block above 16 MiB, or a direct one, counts with what lies before it, and is shown from its begin on.
+  const bool has_aligned = std::ranges::any_of(live_, [&](const auto& one) {
+    return one.second.alignment > 256 && (one.second.is_direct || rounded(one.second) == 0);
+  });
   if (has_aligned ? live > now.allocated : live != now.allocated) fail("walk finds other live bytes than statistics");
   if (cached != now.cached) fail("walk finds other cached bytes than statistics");
   if (pooled > now.held) fail("walk finds more than is held");
