@@ -139,7 +139,7 @@ void pool_program::check_all() const {
   std::size_t requested = 0, direct = 0;
   for (const auto& [at, b] : live_) {
     requested += b.bytes;
-    if (b.is_direct) direct += b.bytes;
+    direct += b.direct_bytes;
   }
   require(now.live_count == live_.size(), "live blocks are counted otherwise");
   require(now.allocations - now.deallocations == live_.size(), "allocations less frees are not the live ones");

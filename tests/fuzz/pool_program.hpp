@@ -42,10 +42,11 @@ class pool_program {
   struct block {
     std::size_t bytes = 0;
     std::size_t alignment = pool::alignment_default;
-    bool is_direct = false;
+    std::size_t direct_bytes = 0;    // of a direct one: with what its alignment takes
     bool is_frozen = false;          // a stream that was announced is gone: no more work on it, only its free
     std::set<unsigned> uses{};       // streams with work on it that nothing later is ordered after
     std::set<unsigned> announced{};  // by record_use
+    bool is_direct() const noexcept { return direct_bytes != 0; }
   };
   using live_blocks = std::map<std::uintptr_t, block>;
   struct leak_watch : observer {

@@ -21,6 +21,9 @@ std::uintptr_t address(const void* p) { return reinterpret_cast<std::uintptr_t>(
 
 bool pool_program::allocate_on(stream_model& s, std::size_t bytes, std::size_t alignment) {
   const bool by_token = s.token && in_.flag();
+  // Where the native pool has no room, what is above 16 MiB may be a direct block.
+  const bool may_be_direct = std::max(bytes, alignment) > 16 * mib;
+  const std::size_t direct = may_be_direct ? pool_.statistics().direct : 0;
   const auto got = by_token ? pool_.try_allocate(bytes, s.token, alignment)
                             : pool_.try_allocate(bytes, raw_stream(s.handle), alignment);
   if (!got) {
@@ -29,7 +32,9 @@ bool pool_program::allocate_on(stream_model& s, std::size_t bytes, std::size_t a
   }
   const std::uintptr_t at = address(*got);
   require(at != 0 && at % alignment == 0, "a block that is not aligned");
-  const auto [where, is_new] = live_.emplace(at, block{.bytes = bytes, .alignment = alignment, .uses = {s.number}});
+  const std::size_t grown = may_be_direct ? pool_.statistics().direct - direct : 0;
+  const auto [where, is_new] =
+      live_.emplace(at, block{.bytes = bytes, .alignment = alignment, .direct_bytes = grown, .uses = {s.number}});
   require(is_new, "a block handed out twice");
   const auto next = std::next(where);
   require(next == live_.end() || at + bytes <= next->first, "a block over the begin of a live one");
@@ -53,7 +58,8 @@ void pool_program::allocate_direct() {
   const std::size_t bytes = in_.size(27);
   const auto got = pool_.try_allocate_direct(bytes);
   if (!got) return check_refusal(got.error());
-  require(live_.emplace(address(*got), block{.bytes = bytes, .is_direct = true}).second, "a block handed out twice");
+  require(live_.emplace(address(*got), block{.bytes = bytes, .direct_bytes = bytes}).second,
+          "a block handed out twice");
 }
 
 // --- using ----------------------------------------------------------------------------------------------------------
@@ -99,10 +105,10 @@ void pool_program::share() {
 void pool_program::free_block(live_blocks::iterator where, stream_model& s) {
   void* const p = pointer(where->first);
   const block& b = where->second;
-  if (!b.is_direct) order_before(b, s, false);
+  if (!b.is_direct()) order_before(b, s, false);
   const std::uint8_t how = in_.byte();
   result<void> done;
-  if (b.is_direct && (how & 1))
+  if (b.is_direct() && (how & 1))
     done = pool_.try_deallocate_direct(p);
   else if (s.token && (how & 2))
     done = how & 4 ? pool_.try_deallocate(p, b.bytes, s.token) : pool_.try_deallocate(p, s.token);
@@ -111,10 +117,10 @@ void pool_program::free_block(live_blocks::iterator where, stream_model& s) {
                    : pool_.try_deallocate(p, raw_stream(s.handle));
   if (!done) {
     // Only a direct one needs a call that can fail; it stays live then.
-    if (!b.is_direct || !has_faults_) fail("a right free is refused: " + done.error().message());
+    if (!b.is_direct() || !has_faults_) fail("a right free is refused: " + done.error().message());
     return;
   }
-  if (b.is_direct)
+  if (b.is_direct())
     for (auto& [at, each] : live_) each.uses.clear();  // the device was synchronised
   last_freed_ = where->first;
   live_.erase(where);
@@ -289,7 +295,7 @@ void pool_program::make_mistake() {
       done = pool_.try_deallocate(pointer(last_freed_), raw);
       break;
     case 1:
-      if (at == live_.end() || at->second.bytes <= 256 || at->second.is_direct) return;
+      if (at == live_.end() || at->second.bytes <= 256 || at->second.is_direct()) return;
       done = pool_.try_deallocate(pointer(at->first + 256), raw);
       break;
     case 2:
