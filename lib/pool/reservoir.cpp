@@ -114,7 +114,7 @@ result<reservoir::native_range> reservoir::allocate_native(std::size_t usual, st
   native_place there = when == urgency::ahead ? own_place() : place_for(caller);
   const bool may_recycle = options_.order.recycle && !has_slack_for(usual, *there.on);
   const bool must = may_recycle || would_pass_soft(missing_bytes(usual, *there.on));
-  if (when != urgency::ahead && must && (missing_bytes(usual, *there.on) != 0 || is_keeping_too_much())) {
+  if (when != urgency::ahead && must && (missing_bytes(usual, *there.on) != 0 || is_keeping_too_much(there))) {
     look_at_all(caller);
     there = place_to_recycle(caller);
     recycle_for(usual, there, caller);
@@ -252,16 +252,25 @@ void reservoir::recycle_for(std::size_t bytes, const native_place& there, const 
   }
 }
 
-bool reservoir::is_keeping_too_much() const noexcept {
+namespace {
+
+// Of what may be kept, where the caller is ahead of the device: what is given back merges on its stream with what lies
+// beside it, and nothing can be remapped there. ARCHITECTURE.md, "Ahead of the device".
+constexpr double share_kept_ahead = 0.25;
+
+}  // namespace
+
+bool reservoir::is_keeping_too_much(const native_place& there) const noexcept {
   const std::lock_guard lock(mutex_);
-  const double bound = options_.big_cache_share * static_cast<double>(numbers_.big_live_peak);
+  const double share = options_.big_cache_share * (there.behind ? share_kept_ahead : 1);
+  const double bound = share * static_cast<double>(numbers_.big_live_peak);
   return static_cast<double>(kept_.bytes()) > bound;
 }
 
 // The bound on kept blocks: too many leave the native pool no contiguous memory, and every miss becomes a remap. The
 // oldest go first.
 void reservoir::shrink_kept(const native_place& there) noexcept {
-  while (is_keeping_too_much() && release_oldest_kept(there)) {}
+  while (is_keeping_too_much(there) && release_oldest_kept(there)) {}
 }
 
 std::size_t reservoir::release_free(bool wait, const stream_state* caller) noexcept {

@@ -177,7 +177,7 @@ class reservoir {
   void recycle_for(std::size_t bytes, const native_place&, const stream_state* caller) noexcept;
   bool has_slack_for(std::size_t bytes, const stream_state& on) noexcept;
   bool recycle_one_kept(std::size_t missing, const native_place&) noexcept;
-  bool is_keeping_too_much() const noexcept;
+  bool is_keeping_too_much(const native_place&) const noexcept;
   void shrink_kept(const native_place&) noexcept;
   void look_at_all(const stream_state* caller, bool will_record = false) noexcept;
   bool free_native(core::extent&, const core::ticket_set&, const native_place&) noexcept;

@@ -42,6 +42,14 @@ TEST_CASE("ahead of the device: a stream takes again what it gave back, in its o
   }
 }
 
+TEST_CASE("ahead of the device: a quarter is kept for reuse of what else would be") {
+  scene s({.big_cache_share = 1});
+  const weir::stream stream = s.make_stream();
+  one_at_a_time(s, stream, 60);
+  const auto after = s.pool.statistics();
+  CHECK(after.free - after.cached <= most / 4);
+}
+
 TEST_CASE("ahead of the device: no other stream waits for it, and what it gave back is theirs when it has passed") {
   scene s;
   const weir::stream busy = s.make_stream(), other = s.make_stream();
