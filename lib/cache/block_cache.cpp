@@ -24,6 +24,9 @@ constexpr std::uint32_t limit_given_to(core::size_class index) noexcept {
 // Of the large blocks these stay when the others have to go: what a program that frees more than it takes back would
 // ask for next.
 constexpr unsigned large_kept = 4;
+// How many calls that find no budget pass after a look for an idle magazine before the next: more classes in use than
+// the budget is for would else rob each other at every call.
+constexpr unsigned looks_skipped = 8;
 
 }  // namespace
 
@@ -64,10 +67,6 @@ void block_cache::remove_oldest(core::size_class index, unsigned n, spill& out) 
   m.count -= n;
   records_[index].removed += n;
 }
-
-// How many calls that find no budget pass after a look for an idle magazine before the next: more classes in use than
-// the budget is for would else rob each other at every call.
-constexpr unsigned looks_skipped = 8;
 
 // Takes the magazine of the class with the largest share of the budget among those that nobody took from since the last
 // look. False: all are in use, or it is too early to look again.

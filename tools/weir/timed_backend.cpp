@@ -3,34 +3,9 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
-#include <cstdlib>
-#include <mutex>
-#include <vector>
 
 namespace weir::cli {
 namespace {
-struct dump_t {
-  std::mutex m;
-  struct e {
-    int kind;
-    std::size_t bytes;
-    std::size_t at;
-    std::uint64_t ns;
-  };
-  std::vector<e> v;
-  ~dump_t() {
-    if (const char* f = getenv("WEIR_DUMP")) {
-      FILE* o = fopen(f, "wb");
-      fwrite(v.data(), sizeof(e), v.size(), o);
-      fclose(o);
-    }
-  }
-} dump;
-void note(int k, std::size_t b, const void* p, std::uint64_t ns) {
-  std::lock_guard l(dump.m);
-  dump.v.push_back({k, b, (std::size_t)p, ns});
-}
 
 class timed_backend : public backend {
  public:
@@ -39,18 +14,12 @@ class timed_backend : public backend {
 
   const backend_capabilities& capabilities() const noexcept override { return of_->capabilities(); }
   result<void*> allocate(std::size_t bytes, stream_handle stream) noexcept override {
-    std::uint64_t b = of_->now_ns();
-    (void)b;
     const stopwatch watch(*this, driver_work::allocate);
-    auto p = of_->allocate(bytes, stream);
-    note(0, bytes, p ? *p : nullptr, watch.ns());
-    return p;
+    return of_->allocate(bytes, stream);
   }
   result<void> deallocate(void* pointer, stream_handle stream) noexcept override {
     const stopwatch watch(*this, driver_work::deallocate);
-    auto r = of_->deallocate(pointer, stream);
-    note(1, 0, pointer, watch.ns());
-    return r;
+    return of_->deallocate(pointer, stream);
   }
   result<void> trim(std::size_t bytes_to_keep) noexcept override {
     const stopwatch watch(*this, driver_work::trim);
@@ -106,10 +75,7 @@ class timed_backend : public backend {
     const stopwatch watch(*this, driver_work::order);
     return of_->synchronize(event);
   }
-  result<void> synchronize_device() noexcept override {
-    note(2, 0, nullptr, 0);
-    return of_->synchronize_device();
-  }
+  result<void> synchronize_device() noexcept override { return of_->synchronize_device(); }
   std::uint64_t now_ns() const noexcept override { return of_->now_ns(); }
   std::int64_t clock_adjustment_ns() const noexcept override { return of_->clock_adjustment_ns(); }
 
