@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "generate.hpp"
-#include "seeded_random.hpp"
+#include "random_source.hpp"
 #include "trace_maker.hpp"
 
 namespace weir::cli {
@@ -41,8 +41,8 @@ class handover_workload {
   void take_turn() {
     thread_ = static_cast<std::uint32_t>(random_.below(options_.threads));
     make_.act_as(thread_);
-    if (random_.has_luck(1)) set_tide();
-    if (random_.has_luck(2)) burst();
+    if (random_.chance(1)) set_tide();
+    if (random_.chance(2)) burst();
     for (std::uint64_t i = random_.between(1, 12); i > 0; --i) act();
   }
 
@@ -52,23 +52,23 @@ class handover_workload {
   void act() {
     make_.let_pass(random_.log_between(500, 200'000));
     const bool is_low = make_.live_bytes() < tide_bytes_ && live_.size() < live_count_max;
-    if (live_.empty() || random_.has_luck(is_low ? 55 : 30)) return take(size());
+    if (live_.empty() || random_.chance(is_low ? 55 : 30)) return take(size());
     const std::size_t which = choose();
-    if (random_.has_luck(30)) return make_.use(live_[which].block, any_stream());
-    if (random_.has_luck(30)) return pass_on(live_[which]);
+    if (random_.chance(30)) return make_.use(live_[which].block, any_stream());
+    if (random_.chance(30)) return pass_on(live_[which]);
     let_go(which);
   }
 
   std::uint64_t size() {
     const std::uint64_t most = std::max<std::uint64_t>(options_.common.bytes_max / 16, bytes_min);
-    if (random_.has_luck(3)) return random_.log_between(std::max(most / 8, bytes_min), most);
+    if (random_.chance(3)) return random_.log_between(std::max(most / 8, bytes_min), most);
     return random_.log_between(bytes_min, std::max(std::min<std::uint64_t>(most, 32 << 20), bytes_min));
   }
 
   // Nothing where it would pass the limit.
   void take(std::uint64_t bytes) {
     if (make_.live_bytes() + bytes > options_.common.bytes_max) return;
-    const std::uint64_t alignment = random_.has_luck(2) ? std::uint64_t{512} << random_.below(8) : 0;
+    const std::uint64_t alignment = random_.chance(2) ? std::uint64_t{512} << random_.below(8) : 0;
     live_.push_back({make_.allocate(bytes, own_stream(), alignment), thread_});
   }
 
@@ -90,7 +90,7 @@ class handover_workload {
   std::size_t choose() {
     std::size_t which = random_.below(live_.size());
     for (int tries = 0; tries < 3 && live_[which].thread == thread_; ++tries) which = random_.below(live_.size());
-    return random_.has_luck(40) ? live_.size() - 1 - random_.below(std::min<std::size_t>(live_.size(), 8)) : which;
+    return random_.chance(40) ? live_.size() - 1 - random_.below(std::min<std::size_t>(live_.size(), 8)) : which;
   }
 
   void pass_on(held& what) {
@@ -101,7 +101,7 @@ class handover_workload {
   // Mostly on the stream that owns it; else on one of this thread's.
   void let_go(std::size_t which) {
     const auto block = live_[which].block;
-    make_.deallocate(block, random_.has_luck(60) ? block.stream : own_stream());
+    make_.deallocate(block, random_.chance(60) ? block.stream : own_stream());
     live_[which] = live_.back();
     live_.pop_back();
   }
@@ -110,13 +110,13 @@ class handover_workload {
   // Streams are dealt out to the threads; now and then one works on another's.
   std::uint32_t own_stream() {
     const std::uint32_t share = std::max(options_.streams / options_.threads, 1u);
-    if (random_.has_luck(10)) return any_stream();
+    if (random_.chance(10)) return any_stream();
     return static_cast<std::uint32_t>((thread_ * share + random_.below(share)) % options_.streams);
   }
 
   const generate_handover_options& options_;
   trace_maker& make_;
-  seeded_random random_;
+  random_source random_;
   std::uint32_t thread_ = 0;
   std::uint64_t tide_bytes_ = options_.common.bytes_max / 2;
   std::vector<held> live_;

@@ -3,6 +3,7 @@
 // Numbers from a seed, the same on every machine: splitmix64.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -20,15 +21,17 @@ class random_source {
   }
   // Precondition: n > 0.
   std::size_t below(std::size_t n) noexcept { return next() % n; }
+  std::uint64_t between(std::uint64_t least, std::uint64_t most) noexcept { return least + below(most - least + 1); }
   bool chance(unsigned percent) noexcept { return below(100) < percent; }
-  // Each doubling of [1, max] is as likely as the next.
-  std::size_t log_uniform(std::size_t max) noexcept {
-    unsigned doublings = 0;
-    while (max >> (doublings + 1)) ++doublings;
-    const std::size_t least = std::size_t{1} << below(doublings + 1);
-    const std::size_t n = least + below(least);
-    return n < max ? n : max;
+  // Every octave from `least` to `most` as likely as every other, and flat within.
+  std::uint64_t log_between(std::uint64_t least, std::uint64_t most) noexcept {
+    const auto low = static_cast<std::uint64_t>(std::bit_width(least)) - 1;
+    const auto high = static_cast<std::uint64_t>(std::bit_width(most)) - 1;
+    const std::uint64_t octave = std::uint64_t{1} << between(low, high);
+    const std::uint64_t value = octave + below(octave);
+    return value < least ? least : value > most ? most : value;
   }
+  std::size_t log_uniform(std::size_t max) noexcept { return log_between(1, max); }
 
  private:
   std::uint64_t state_;

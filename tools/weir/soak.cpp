@@ -46,7 +46,7 @@ struct soak_report {
 // Threads that run for some operations each; who is done is replaced until the soak is over.
 class soak_crew {
  public:
-  soak_crew(soak_stage& stage, seeded_random& random)
+  soak_crew(soak_stage& stage, random_source& random)
       : stage_(stage), random_(random), members_(stage.options.threads) {
     for (member& each : members_) start(each);
   }
@@ -81,11 +81,11 @@ class soak_crew {
   }
 
   soak_stage& stage_;
-  seeded_random& random_;
+  random_source& random_;
   std::vector<member> members_;
 };
 
-void work(soak_stage& stage, seeded_random& random, steady::duration time) {
+void work(soak_stage& stage, random_source& random, steady::duration time) {
   progress line("soak", 0);
   const auto begin = steady::now();
   auto next_word = begin;
@@ -122,7 +122,7 @@ void check_nothing_left(soak_stage& stage, soak_report& report) {
 }
 
 // Everything freed, every stream retired, everything trimmed.
-void wind_up(soak_stage& stage, seeded_random& random, soak_report& report) {
+void wind_up(soak_stage& stage, random_source& random, soak_report& report) {
   stage.neighbour->hold(0, 0);
   soak_worker(stage, random.next()).free_all_left();
   if (auto done = stage.streams->close(); !done) stage.fail("retiring the streams", done.error());
@@ -260,7 +260,7 @@ int run_soak(soak_options options) {
   const bool is_for_people = options.json != "-";
   if (is_for_people)
     std::cout << "weir " << version() << " soaks " << device_words(*device) << ", seed " << options.seed << std::endl;
-  seeded_random random(options.seed);
+  random_source random(options.seed);
   soak_report report;
   soak_stage stage(options, *device, std::move(of_pool));
   const auto begin = steady::now();

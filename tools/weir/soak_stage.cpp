@@ -58,7 +58,7 @@ void soak_stage::leave(soak_block block) {
   left_.push_back(std::move(block));
 }
 
-std::optional<soak_block> soak_stage::take_left(seeded_random& random) {
+std::optional<soak_block> soak_stage::take_left(random_source& random) {
   const std::lock_guard lock(mutex_);
   if (left_.empty()) return std::nullopt;
   std::swap(left_[random.below(left_.size())], left_.back());

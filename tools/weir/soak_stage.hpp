@@ -78,7 +78,7 @@ class soak_stage {
 
   // Blocks that wait for another thread.
   void leave(soak_block);
-  std::optional<soak_block> take_left(seeded_random&);
+  std::optional<soak_block> take_left(random_source&);
 
   // Something that should not be. The first of them are kept in words.
   void find(const std::string&);

@@ -62,7 +62,7 @@ result<void> soak_streams::open() {
   return {};
 }
 
-soak_lane soak_streams::pick(seeded_random& random) {
+soak_lane soak_streams::pick(random_source& random) {
   for (;;) {
     std::shared_ptr<soak_stream> stream;
     {

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "seeded_random.hpp"
+#include "random_source.hpp"
 #include "weir/pool.hpp"
 
 namespace weir::cli {
@@ -76,7 +76,7 @@ class soak_streams {
 
   // All of them; the first error there is.
   result<void> open();
-  soak_lane pick(seeded_random&);
+  soak_lane pick(random_source&);
   // Retires one and puts another in its place; false where it is never left alone, or there is no room for
   // another.
   result<bool> replace(std::size_t index);

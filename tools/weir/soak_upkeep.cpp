@@ -43,8 +43,8 @@ void soak_upkeep::act() {
 
 void soak_upkeep::trim() {
   ++stage_.counts.trims;
-  const std::size_t keep = random_.has_luck(20) ? 0 : random_.below(stage_.device.bytes_total());
-  const auto done = random_.has_luck(30) ? stage_.pool->trim() : stage_.pool->trim(keep);
+  const std::size_t keep = random_.chance(20) ? 0 : random_.below(stage_.device.bytes_total());
+  const auto done = random_.chance(30) ? stage_.pool->trim() : stage_.pool->trim(keep);
   if (!done) stage_.fail("a trim", done.error());
 }
 
@@ -57,7 +57,7 @@ void soak_upkeep::defragment() {
 void soak_upkeep::set_limit() {
   if (stage_.options.bytes_max) return;
   const std::size_t total = stage_.device.bytes_total();
-  const std::size_t limit = random_.has_luck(50) ? SIZE_MAX : total / 100 * random_.between(60, 100);
+  const std::size_t limit = random_.chance(50) ? SIZE_MAX : total / 100 * random_.between(60, 100);
   const auto done = stage_.pool->set_bytes_max(limit);
   if (done) {
     ++stage_.counts.limits;
@@ -73,9 +73,9 @@ void soak_upkeep::set_tide() {
   const auto share = static_cast<std::size_t>(static_cast<double>(stage_.device.bytes_total()) * stage_.options.share);
   const std::size_t neighbour = stage_.neighbour->held();
   const std::size_t room = std::min(limit, share - std::min(share, neighbour));
-  stage_.target_bytes = random_.has_luck(5)    ? room + room / 10
-                        : random_.has_luck(50) ? room
-                                               : room / 100 * random_.between(10, 100);
+  stage_.target_bytes = random_.chance(5)    ? room + room / 10
+                        : random_.chance(50) ? room
+                                             : room / 100 * random_.between(10, 100);
 }
 
 void soak_upkeep::replace_stream() {
@@ -88,7 +88,7 @@ void soak_upkeep::replace_stream() {
 void soak_upkeep::move_neighbour() {
   const auto memory = stage_.pool->backend().memory();
   if (!memory) return stage_.fail("asking for the device's memory", memory.error());
-  const std::size_t wanted = random_.has_luck(50) ? 0 : random_.below(memory->total / 8);
+  const std::size_t wanted = random_.chance(50) ? 0 : random_.below(memory->total / 8);
   stage_.neighbour->hold(wanted, memory->free);
   ++stage_.counts.neighbour_moves;
   set_tide();

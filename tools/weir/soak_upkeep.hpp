@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "seeded_random.hpp"
+#include "random_source.hpp"
 #include "soak_stage.hpp"
 
 namespace weir::cli {
@@ -31,7 +31,7 @@ class soak_upkeep {
   void validate();
 
   soak_stage& stage_;
-  seeded_random random_;
+  random_source random_;
   std::size_t limit_ = SIZE_MAX;
   std::uint64_t steps_ = 0;
 };

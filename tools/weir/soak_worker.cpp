@@ -47,7 +47,7 @@ std::size_t soak_worker::size() {
   // A simulated pool has two to four times the device's bytes of addresses: after a while no gap holds more.
   const std::size_t parts = stage_.device.is_simulated() ? 128 : 32;
   const std::size_t most = std::max<std::size_t>(stage_.device.bytes_total() / parts, std::size_t{1} << 20);
-  if (random_.has_luck(8)) return random_.log_between(std::min(most, std::size_t{32} << 20), most);
+  if (random_.chance(8)) return random_.log_between(std::min(most, std::size_t{32} << 20), most);
   return random_.log_between(16, std::min(most, std::size_t{32} << 20));
 }
 
@@ -55,13 +55,13 @@ void soak_worker::allocate() {
   const std::size_t bytes = size();
   if (!stage_.options.bytes_max && random_.below(2'000) == 0) return allocate_direct(bytes);
   const std::size_t alignment =
-      random_.has_luck(2) ? std::size_t{512} << random_.below(12) : weir::pool::alignment_default;
+      random_.chance(2) ? std::size_t{512} << random_.below(12) : weir::pool::alignment_default;
   result<void*> answer = nullptr;
   {
     const soak_lane lane = stage_.streams->pick(random_);
     lane_ = &lane;
-    answer = random_.has_luck(10) ? stage_.pool->try_allocate(bytes, raw_stream(lane->handle), alignment)
-                                  : stage_.pool->try_allocate(bytes, lane->token, alignment);
+    answer = random_.chance(10) ? stage_.pool->try_allocate(bytes, raw_stream(lane->handle), alignment)
+                                : stage_.pool->try_allocate(bytes, lane->token, alignment);
     lane_ = nullptr;
     if (answer) return keep(*answer, bytes, lane, false);
   }
@@ -193,7 +193,7 @@ void soak_worker::use() {
 // With an event that is recorded now, or one that whoever takes the block over records.
 void soak_worker::hand_over() {
   soak_block block = take_own(random_.below(blocks_.size()));
-  if (random_.has_luck(50) && !block.behind) block.behind = stage_.streams->record(*block.last);
+  if (random_.chance(50) && !block.behind) block.behind = stage_.streams->record(*block.last);
   ++stage_.counts.hand_overs;
   stage_.leave(std::move(block));
 }
@@ -206,7 +206,7 @@ void soak_worker::take_over() {
   left->last = lane.stream();
   left->behind = nullptr;
   // Second streams may still read it; of a direct block nobody is told which.
-  if (!left->is_used && !left->is_direct && random_.has_luck(50)) fill(*left, lane);
+  if (!left->is_used && !left->is_direct && random_.chance(50)) fill(*left, lane);
   blocks_.push_back(std::move(*left));
 }
 

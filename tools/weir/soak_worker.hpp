@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "seeded_random.hpp"
+#include "random_source.hpp"
 #include "soak_stage.hpp"
 
 namespace weir::cli {
@@ -50,7 +50,7 @@ class soak_worker {
   soak_block take_own(std::size_t index);
 
   soak_stage& stage_;
-  seeded_random random_;
+  random_source random_;
   std::vector<soak_block> blocks_;
   const soak_lane* lane_ = nullptr;  // held while it allocates
 };
