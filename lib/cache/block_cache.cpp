@@ -16,7 +16,7 @@ constexpr std::uint32_t limit_first = 8;
 // in one go, which is as often as the other looks at it. Of the largest classes so many bytes: what is parked here is
 // what the other would have to grow for.
 constexpr std::uint32_t limit_given_to_max = 32;
-constexpr std::size_t bytes_given_to_max = 8 * base::mib;
+constexpr std::size_t bytes_given_to_max = 16 * base::mib;
 constexpr std::uint32_t limit_given_to(core::size_class index) noexcept {
   return static_cast<std::uint32_t>(
       std::min<std::size_t>(limit_given_to_max, bytes_given_to_max / core::class_bytes(index)));

@@ -160,10 +160,10 @@ namespace {
 
 // What a stream that hands its blocks over may have on the way home before it waits for them: so many, and at least so
 // many bytes. Enough that a look at the other stream, or a wait, serves several allocations; and bounded.
-constexpr std::size_t surplus_blocks = 8;
+constexpr std::size_t surplus_blocks = 16;
 constexpr std::size_t surplus_bytes_min = 64 * base::mib;
 // And what it may have got ahead of need, so that there are several to go round.
-constexpr std::size_t ahead_bytes_max = 512 * base::mib;
+constexpr std::size_t ahead_bytes_max = 1024 * base::mib;
 constexpr unsigned hand_overs_seen_min = 4;
 
 }  // namespace

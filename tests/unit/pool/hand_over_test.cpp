@@ -25,9 +25,9 @@ TEST_CASE("one way: thousands of blocks allocated on A and freed on B leave a bo
     }
     const auto end = s.pool.statistics();
     CHECK(end.allocated == 0);
-    // A region or two, the streams' caches, and eight big blocks that go round, so that one look does for several.
-    CHECK(end.reserved_peak <= live + std::max(96 * MiB, 9 * bytes));
-    CHECK(end.native.allocate <= 12);
+    // A region or two, the streams' caches, and sixteen big blocks that go round, so that one look does for several.
+    CHECK(end.reserved_peak <= live + std::max(96 * MiB, 17 * bytes));
+    CHECK(end.native.allocate <= 17);
   }
 }
 
