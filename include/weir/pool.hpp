@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "weir/backend.hpp"
+#include "weir/capture.hpp"
 #include "weir/export.hpp"
 #include "weir/pool_options.hpp"
 #include "weir/result.hpp"
@@ -92,6 +93,14 @@ class WEIR_EXPORT pool {
   // A token for a stream of this device; the same stream gives the same token. Whoever takes a token promises to
   // retire() it before the stream is destroyed. errc::wrong_device, errc::stream_unsupported.
   result<weir::stream> stream(raw_stream) noexcept;
+  // Until the scope ends, allocations on this stream come from memory that a CUDA graph may keep: weir/capture.hpp.
+  // With `memory`, from what other captures had; else from new. capture throws what try_capture answers:
+  // errc::invalid_argument where a scope is open on the stream or the memory is another pool's.
+  [[nodiscard]] capture_scope capture(const weir::stream&, const graph_memory& memory = {});
+  [[nodiscard]] capture_scope capture(raw_stream, const graph_memory& memory = {});
+  result<capture_scope> try_capture(const weir::stream&, const graph_memory& memory = {}) noexcept;
+  result<capture_scope> try_capture(raw_stream, const graph_memory& memory = {}) noexcept;
+
   // Before destroying a stream: what it freed becomes available to others, threads' caches for it are emptied, the
   // handle is not touched again. Blocks still live stay so and are freed on other streams.
   result<void> retire(const weir::stream&) noexcept;

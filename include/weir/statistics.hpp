@@ -55,6 +55,7 @@ struct statistics {
   std::size_t cached = 0;        // of free: in caches of threads
   std::size_t cached_large = 0;  // of cached: above 1 MiB
   std::size_t pending = 0;       // of free: waits for a ticket
+  std::size_t pinned = 0;        // of held: for CUDA graphs, live or not (weir/capture.hpp)
   std::size_t largest_free = 0;  // one free range
   // 1 - largest_free / free: 0 when all free memory is one range, or none is free.
   double fragmentation = 0;

@@ -38,6 +38,7 @@ inline constexpr life life_live = 2;    // the user's, and further
 inline constexpr life life_used = 4;    //   uses on other streams were announced
 inline constexpr life life_aligned =
     8;  //   larger than its size says: for more than 256 bytes of alignment, or in need
+inline constexpr life life_pinned = 16;  //   allocated for a CUDA graph
 constexpr bool is_live(life state) noexcept { return (state & life_live) != 0; }
 
 struct region;

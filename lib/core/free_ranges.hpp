@@ -15,6 +15,9 @@ namespace weir::core {
 
 class free_ranges {
  public:
+  // A range has no more granules: 128 GiB.
+  static constexpr std::uint32_t count_max = (std::uint32_t{1} << 23) - 1;
+
   void insert(range*) noexcept;
   void remove(range*) noexcept;
 
@@ -25,7 +28,7 @@ class free_ranges {
   std::uint32_t largest() const noexcept;
 
  private:
-  static constexpr unsigned bin_count = 320;  // up to 2^20 granules
+  static constexpr unsigned bin_count = 320;  // up to count_max
   static unsigned bin_of(std::uint32_t count) noexcept;
   unsigned next_bin(unsigned from) const noexcept;
 

@@ -23,10 +23,11 @@ constexpr std::size_t bytes_askable_max = SIZE_MAX / 4;
 }  // namespace
 
 result<void*> pool_impl::allocate(std::size_t bytes, stream_state& s, std::size_t alignment) noexcept {
+  const bool is_pinned = s.arena.load(std::memory_order_acquire) != nullptr;
   auto p = allocate_unobserved(bytes, s, alignment);
   if (!p)
     say_failed(p.error());
-  else if (*p && !options_.bypass)
+  else if (*p && (is_pinned || !options_.bypass))
     say_allocated(*p, bytes, alignment, &s, allocation_kind::pool);
   return p;
 }
@@ -41,6 +42,7 @@ result<void*> pool_impl::allocate_unobserved(std::size_t bytes, stream_state& s,
   if (!std::has_single_bit(alignment) || alignment > pool::alignment_max)
     return error{.code = errc::invalid_alignment, .bytes = alignment, .limit = pool::alignment_max};
   if (bytes > bytes_askable_max) return error{.code = errc::invalid_size, .bytes = bytes, .limit = bytes_askable_max};
+  if (stream_state* arena = s.arena.load(std::memory_order_acquire)) return allocate_pinned(bytes, *arena, alignment);
   if (options_.bypass) return direct_unobserved(bytes, alignment);
   if (options_.guard_capture) {
     // examine() refuses a capturing stream.
@@ -85,6 +87,7 @@ cache::block_cache* pool_impl::cache_for(stream_state& s) noexcept {
   cache::block_cache* mine = cache::thread_table::find(&s, s.serial);
   if (mine && !mine->is_dead.load(std::memory_order_acquire)) return mine;
   if (!is_mine() || s.owner.load(std::memory_order_acquire) != this) return nullptr;
+  if (s.arena.load(std::memory_order_acquire)) return nullptr;
   auto fresh = std::make_shared<cache::block_cache>(options_.cache_bytes_max, s.index, this, is_watched());
   cache::block_cache* p = fresh.get();
   retain(&s);

@@ -132,15 +132,21 @@ core::ticket_set pool_impl::tickets_of_free(std::uintptr_t at, life state, strea
 result<void> pool_impl::free_small(range& slab, unsigned block, life state, std::uintptr_t at,
                                    stream_state& s) noexcept {
   const core::block b{base::pointer(at), &slab.states[block]};
-  if (state & core::life_used) {
-    // It waits for more than this stream, so it may not enter its cache. Whoever wins the exchange frees it.
+  if (state & (core::life_used | core::life_pinned)) {
+    // It waits for more than this stream, or is not for its cache. Whoever wins the exchange frees it.
     life expected = state;
     if (!b.state->compare_exchange_strong(expected, core::life_cached)) return error{.code = errc::double_free};
     {
       const std::lock_guard lock(s.mutex);
       ++s.counters.deallocations[slab.index];
     }
-    return_pending(streams_.at(slab.home->heap), slab, block, tickets_of_free(at, state, s));
+    stream_state& home = streams_.at(slab.home->heap);
+    if (!(state & core::life_used) && s.arena.load(std::memory_order_acquire) == &home) {
+      const std::lock_guard lock(home.mutex);
+      home.heap.give_block(&slab, block, home.now().epoch);
+    } else {
+      return_pending(home, slab, block, tickets_of_free(at, state, s));
+    }
     return {};
   }
   cache::spill spill;
@@ -263,8 +269,8 @@ void pool_impl::return_large(stream_state& from, std::span<const cache::large_bl
     stream_state& home = streams_.at(b.medium->home->heap);
     const std::lock_guard lock(home.mutex);  // before the state, so that no walk meets a block in between
     b.medium->states[0].store(core::life_free, std::memory_order_relaxed);
-    if (&home == &from && is_own)
-      home.heap.give_range(b.medium, from.now().epoch);
+    if (is_own && (&home == &from || &home == from.arena.load(std::memory_order_acquire)))
+      home.heap.give_range(b.medium, home.now().epoch);
     else
       home.heap.give_range_pending(b.medium, tickets);
   }

@@ -120,11 +120,31 @@ result<backend_event*> order::record_behind(stream_state& s, core::epoch closed,
       return error{.code = errc::not_supported, .what = "recording on another stream that is being captured"};
     return std::move(done).error();
   }
+  enter_event(s, closed, *event);
+  return *event;
+}
+
+void order::enter_event(stream_state& s, core::epoch closed, backend_event* event) noexcept {
   const std::lock_guard lock(s.mutex);
   const auto at = std::find_if(s.events.begin(), s.events.end(), [&](const auto& r) { return r.upto > closed; });
-  s.events.insert(at, {closed, *event});
+  s.events.insert(at, {closed, event});
   s.covered = std::max(s.covered, closed);
-  return *event;
+}
+
+result<void> order::end_behind(stream_state& s, const stream_state& after) noexcept {
+  auto event = take_event();
+  if (!event) return std::move(event).error();
+  if (auto done = record(after, *event); !done) {
+    give_event(*event);
+    return done;
+  }
+  core::epoch closed;
+  {
+    const std::lock_guard lock(s.mutex);
+    closed = s.close();
+  }
+  enter_event(s, closed, *event);
+  return {};
 }
 
 // Both with the handle, if it is still there.
@@ -259,13 +279,15 @@ void order::synchronize(stream_state& s, const stream_state* caller) noexcept {
   poll(s);
 }
 
-result<void> order::synchronize_device() noexcept {
+result<void> order::synchronize_device(std::span<stream_state* const> pinned) noexcept {
   struct mark {
     stream_state* stream;
     core::epoch closed;
   };
   std::vector<mark> marks;
-  for (stream_state* s : streams_.all()) {
+  auto all = streams_.all();
+  all.insert(all.end(), pinned.begin(), pinned.end());
+  for (stream_state* s : all) {
     const std::lock_guard lock(s->mutex);
     marks.push_back({s, s->close()});
   }

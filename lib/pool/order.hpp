@@ -10,6 +10,7 @@
 
 #include <atomic>
 #include <mutex>
+#include <span>
 #include <vector>
 
 #include "pool/stream_table.hpp"
@@ -65,7 +66,10 @@ class order {
 
   // The host waits: for the events behind all tickets, as far as they can be recorded; for everything on the device.
   void synchronize(stream_state&, const stream_state* caller) noexcept;
-  result<void> synchronize_device() noexcept;
+  // `pinned`: arenas that end with it.
+  result<void> synchronize_device(std::span<stream_state* const> pinned = {}) noexcept;
+  // What is in `s`, which has no stream, is of use behind the work that `after` has now.
+  result<void> end_behind(stream_state& s, const stream_state& after) noexcept;
 
   // Records what was asked for, if it was: at the end of a slow call on `s`.
   void answer(stream_state& s) noexcept;
@@ -91,6 +95,7 @@ class order {
                                core::epoch* upto) noexcept;
   result<backend_event*> record_behind(stream_state&, core::epoch closed, const stream_state* caller) noexcept;
   result<void> record(const stream_state&, backend_event*) noexcept;
+  void enter_event(stream_state&, core::epoch closed, backend_event*) noexcept;
   result<bool> is_idle(const stream_state&) noexcept;
   void poll(stream_state&) noexcept;
 

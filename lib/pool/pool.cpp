@@ -188,6 +188,20 @@ result<weir::stream> pool::stream(raw_stream raw) noexcept {
   return impl_->token(raw);
 }
 
+result<capture_scope> pool::try_capture(const weir::stream& on, const graph_memory& memory) noexcept {
+  return on_stream<result<capture_scope>>(impl_, on, [&](auto& s) { return impl_->capture(s, memory); });
+}
+
+result<capture_scope> pool::try_capture(raw_stream on, const graph_memory& memory) noexcept {
+  return on_stream<result<capture_scope>>(impl_, on, [&](auto& s) { return impl_->capture(s, memory); });
+}
+
+capture_scope pool::capture(const weir::stream& on, const graph_memory& memory) {
+  return try_capture(on, memory).value();
+}
+
+capture_scope pool::capture(raw_stream on, const graph_memory& memory) { return try_capture(on, memory).value(); }
+
 result<void> pool::retire(const weir::stream& token) noexcept {
   return on_stream<result<void>>(impl_, token, [&](auto& s) { return impl_->retire(s); });
 }

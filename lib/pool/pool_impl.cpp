@@ -72,6 +72,8 @@ result<void> pool_impl::start_background() {
 // Nobody calls any more; threads may still exit. Then everything native goes, whatever it is.
 pool_impl::~pool_impl() {
   background_.stop();
+  for (const auto& each : pinned_)
+    if (const auto memory = each.lock()) memory->forget_pool();
   if (!is_mine()) {
     abandon();
     (void)backend_.release();  // it is the parent's, and its end would make calls

@@ -4,6 +4,7 @@
 //
 //   allocate.cpp    hit, miss, and where memory comes from in between
 //   deallocate.cpp  one descriptor read, and the way back
+//   capture.cpp     scopes of CUDA graphs, and what they allocate from
 //   pressure.cpp    what happens when there is no room
 //   streams.cpp     tokens, raw handles, retiring
 //   caches.cpp      what threads hold, and getting it back
@@ -11,9 +12,9 @@
 //   policies.cpp    trim policies: when they run, and what they give back
 //   watch.cpp       statistics, walk, validate, leaks
 //
-// Locks, in the order they are taken, none of them held while another pool call is made: the reservoir's growth lock;
-// the reclaimers'; the reservoir's short one; one stream's; the table's of streams. A stream's handle lock is held for
-// one call of the backend with the handle, and nothing is taken inside.
+// Locks, in the order they are taken, none of them held while another pool call is made: a graph memory's; the
+// reservoir's growth lock; the reclaimers'; the reservoir's short one; one stream's; the table's of streams. A stream's
+// handle lock is held for one call of the backend with the handle, and nothing is taken inside.
 #pragma once
 
 #include <array>
@@ -26,6 +27,7 @@
 
 #include "cache/thread_table.hpp"
 #include "pool/background.hpp"
+#include "pool/pinned_memory.hpp"
 #include "pool/reservoir.hpp"
 #include "pool/trim_plan.hpp"
 #include "weir/pool.hpp"
@@ -51,6 +53,12 @@ class pool_impl {
   bool is_verified(stream_handle, const stream_state&) const noexcept;
   result<weir::stream> token(raw_stream) noexcept;
   result<void> retire(stream_state&) noexcept;
+
+  // capture.cpp. The scope of a stream; the last three for pinned_memory, with its lock held.
+  result<capture_scope> capture(stream_state&, const graph_memory&) noexcept;
+  stream_state& new_arena(const stream_state&);
+  void enter_scope(stream_state&, stream_state& arena) noexcept;
+  void unpin(const std::vector<stream_state*>& arenas, stream_state* after) noexcept;
 
   result<trim_report> trim(std::size_t bytes_to_keep) noexcept;
   result<trim_report> trim_by_policy() noexcept;
@@ -93,6 +101,7 @@ class pool_impl {
 
   // streams.cpp
   result<stream_state*> resolve_slowly(raw_stream) noexcept;
+  stream_state* in_scope(stream_handle) const noexcept;
 
   // allocate.cpp
   result<void*> allocate_unobserved(std::size_t bytes, stream_state&, std::size_t alignment) noexcept;
@@ -121,6 +130,10 @@ class pool_impl {
   result<void*> big_waiting(std::size_t bytes, std::size_t alignment, core::life, stream_state&) noexcept;
   reservoir::fit large_fit(std::size_t bytes) const noexcept;
   cache::block_cache* cache_for(stream_state&) noexcept;
+
+  // capture.cpp
+  result<void*> allocate_pinned(std::size_t bytes, stream_state& arena, std::size_t alignment) noexcept;
+  result<void*> grow_pinned(const heap_request&, stream_state& arena) noexcept;
 
   // deallocate.cpp
   template <class Free>
@@ -196,6 +209,9 @@ class pool_impl {
   stream_table streams_;
   order order_;
   reservoir reservoir_;
+
+  std::mutex pinned_mutex_;  // alone
+  std::vector<std::weak_ptr<pinned_memory>> pinned_;
 
   // Blocks with uses announced on further streams, by address.
   std::mutex uses_mutex_;

@@ -82,6 +82,7 @@ statistics pools::statistics() const {
     sum.direct += s.direct;
     sum.cached += s.cached;
     sum.pending += s.pending;
+    sum.pinned += s.pinned;
     sum.largest_free = std::max(sum.largest_free, s.largest_free);
     sum.allocated_peak += s.allocated_peak;
     sum.held_peak += s.held_peak;

@@ -67,6 +67,10 @@ class stream_state {
   std::atomic<bool> has_token{false};
   // A taker wanted an event that only a call on this stream may record.
   std::atomic<bool> is_asked{false};
+  // While a capture scope is open on it, where its allocations come from.
+  std::atomic<stream_state*> arena{nullptr};
+  // It is such an arena, and nobody else's business.
+  std::atomic<bool> is_pinned{false};
   // Every epoch up to this has passed; only grows.
   std::atomic<core::epoch> passed{0};
   std::atomic<unsigned> references{1};

@@ -58,7 +58,25 @@ void stream_table::forget_handle(const stream_state& state) noexcept {
   if (at != handles_.end() && at->second == &state) handles_.erase(at);
 }
 
+stream_state& stream_table::add_pinned(std::uint64_t id) {
+  const std::unique_lock lock(mutex_);
+  const stream_identity identity{.id = id};
+  auto* state = new stream_state(static_cast<core::stream_index>(states_.size()), nullptr, identity, nullptr, pool_id_);
+  state->is_pinned.store(true, std::memory_order_relaxed);
+  enter(state);
+  return *state;
+}
+
 std::vector<stream_state*> stream_table::all() const {
+  const std::shared_lock lock(mutex_);
+  std::vector<stream_state*> all;
+  all.reserve(states_.size());
+  for (stream_state* s : states_)
+    if (!s->is_pinned.load(std::memory_order_acquire)) all.push_back(s);
+  return all;
+}
+
+std::vector<stream_state*> stream_table::with_pinned() const {
   const std::shared_lock lock(mutex_);
   return states_;
 }

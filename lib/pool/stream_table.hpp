@@ -38,8 +38,13 @@ class stream_table {
   // The handle may come back for another stream.
   void forget_handle(const stream_state&) noexcept;
 
-  // A copy of the list, so that visits hold no lock.
+  // One that is pinned, and no stream: it has no handle, and no call can speak of it. `id`: of the stream it is made
+  // for.
+  stream_state& add_pinned(std::uint64_t id);
+
+  // A copy of the list, so that visits hold no lock: without what is pinned, or with.
   std::vector<stream_state*> all() const;
+  std::vector<stream_state*> with_pinned() const;
   std::size_t count() const noexcept {
     const std::shared_lock lock(mutex_);
     return states_.size();

@@ -37,7 +37,11 @@ result<stream_state*> pool_impl::resolve_slowly(raw_stream raw) noexcept {
     if (stream_state* known = streams_.by_handle(handle)) return known;
   } else {
     auto id = backend_->identify(handle);
-    if (!id) return std::move(id).error();
+    if (!id) {
+      if (id.error().code == errc::stream_capturing)
+        if (stream_state* vouched = in_scope(handle)) return vouched;
+      return std::move(id).error();
+    }
     if (stream_state* known = streams_.by_id(*id)) {
       if (known->owner.load(std::memory_order_acquire) == this) return known;
       return error{.code = errc::stream_retired};
@@ -52,6 +56,13 @@ result<stream_state*> pool_impl::resolve_slowly(raw_stream raw) noexcept {
   // Its handle was forgotten when it was retired, so only its id tells.
   if (s.owner.load(std::memory_order_acquire) != this) return error{.code = errc::stream_retired};
   return &s;
+}
+
+// A stream that is being captured tells no id; who opened a scope on it says that the handle is still that stream's.
+stream_state* pool_impl::in_scope(stream_handle handle) const noexcept {
+  stream_state* s = streams_.by_handle(handle);
+  if (!s || !s->arena.load(std::memory_order_acquire)) return nullptr;
+  return s->kind != stream_kind::per_thread_default || s->thread == this_thread() ? s : nullptr;
 }
 
 result<weir::stream> pool_impl::token(raw_stream raw) noexcept {

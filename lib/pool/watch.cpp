@@ -63,7 +63,7 @@ statistics pool_impl::read_statistics() const {
   const auto before = past_counters();
   const cache_sums in = sum_caches();
   const auto after = past_counters();
-  for (const stream_state* s : streams_.all()) {
+  for (const stream_state* s : streams_.with_pinned()) {
     add_cuts(out, *s);
     if (s->index == 0) continue;
     stream_statistics of;
@@ -76,6 +76,7 @@ statistics pool_impl::read_statistics() const {
     of.pending = s->heap.bytes_pending();
     out.largest_free = std::max(out.largest_free, s->heap.bytes_largest());
     out.pending += of.pending;
+    if (s->is_pinned.load(std::memory_order_relaxed)) out.pinned += of.held;
     out.cached += of.cached;
     out.streams.push_back(of);
   }
@@ -135,7 +136,7 @@ statistics pool_impl::read_statistics() const {
 // What caches that are gone, and calls past any cache, have counted.
 cache::block_counters pool_impl::past_counters() const {
   cache::block_counters sum;
-  for (const stream_state* s : streams_.all()) {
+  for (const stream_state* s : streams_.with_pinned()) {
     const std::lock_guard lock(s->mutex);
     for (unsigned i = 0; i < core::class_count; ++i) {
       sum.allocations[i] += s->counters.allocations[i];
@@ -200,7 +201,7 @@ void visit_region(const core::region& r, std::uint64_t stream, const std::functi
 }  // namespace
 
 void pool_impl::walk(const std::function<void(const block_info&)>& visit) const {
-  for (stream_state* s : streams_.all()) {
+  for (stream_state* s : streams_.with_pinned()) {
     const std::lock_guard lock(s->mutex);
     for (const core::region* r = s->heap.regions().front(); r; r = r->next) visit_region(*r, s->id, visit);
   }
@@ -211,7 +212,7 @@ std::vector<std::string> pool_impl::validate() const {
   std::vector<std::string> broken;
   const auto still = reservoir_.stand_still();
   std::unordered_map<const core::region*, std::size_t> regions;  // one that moves between heaps is counted once
-  for (stream_state* s : streams_.all()) {
+  for (stream_state* s : streams_.with_pinned()) {
     const std::lock_guard lock(s->mutex);
     s->heap.check(broken);
     for (const core::region* r = s->heap.regions().front(); r; r = r->next) regions[r] = r->bytes;
