@@ -2,7 +2,6 @@
 #include "pool/native_frees.hpp"
 
 #include <algorithm>
-#include <utility>
 
 namespace weir::detail {
 
@@ -19,13 +18,13 @@ void native_frees::settle(frees_of& f) noexcept {
 
 void native_frees::freed(stream_state& on, std::size_t bytes) {
   frees_of* f = find(on);
-  if (!f) f = &all_.emplace_back(frees_of{&on, {}, 0, false});
+  if (!f) f = &all_.emplace_back(frees_of{&on, {}, 0});
   core::epoch behind;
   {
     const std::lock_guard lock(on.mutex);
     behind = on.now().epoch;
+    on.unseen = behind;
   }
-  f->is_unseen = true;
   f->bytes += bytes;
   if (!f->unfinished.empty() && f->unfinished.back().behind == behind)
     f->unfinished.back().bytes += bytes;
@@ -63,13 +62,10 @@ std::size_t native_frees::unfinished_elsewhere(const stream_state& on) noexcept 
   return bytes;
 }
 
-std::vector<stream_state*> native_frees::take_unseen() {
-  std::vector<stream_state*> unseen;
-  for (frees_of& f : all_) {
-    settle(f);
-    if (f.unfinished.empty() && std::exchange(f.is_unseen, false)) unseen.push_back(f.stream);
-  }
-  return unseen;
+std::vector<stream_state*> native_frees::streams() const {
+  std::vector<stream_state*> streams;
+  for (const frees_of& f : all_) streams.push_back(f.stream);
+  return streams;
 }
 
 }  // namespace weir::detail

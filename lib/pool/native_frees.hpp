@@ -29,8 +29,8 @@ class native_frees {
   bool has_unfinished(const stream_state& on) noexcept;
   // Free natively, and of no use to a call on `on`.
   std::size_t unfinished_elsewhere(const stream_state& on) noexcept;
-  // The streams whose frees have passed, though the driver may not have seen it; each is told of once.
-  std::vector<stream_state*> take_unseen();
+  // Every stream that freed something.
+  std::vector<stream_state*> streams() const;
 
  private:
   struct free_bytes {
@@ -41,7 +41,6 @@ class native_frees {
     stream_state* stream;
     std::deque<free_bytes> unfinished;  // oldest first
     std::size_t bytes;                  // of them
-    bool is_unseen;
   };
   frees_of* find(const stream_state&) noexcept;
   static void settle(frees_of&) noexcept;

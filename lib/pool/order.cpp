@@ -202,6 +202,11 @@ void order::poll(stream_state& s) noexcept {
       if (!done || !*done) break;
       s.raise_passed(oldest.upto);
     }
+    if (s.index != 0 && s.unseen != 0 && s.unseen <= oldest.upto) {
+      lock.unlock();
+      (void)wait_on_host(s, oldest.event, oldest.upto);
+      lock.lock();
+    }
     const auto at =
         std::find_if(s.events.begin(), s.events.end(), [&](const auto& r) { return r.event == oldest.event; });
     s.events.erase(at);
@@ -225,7 +230,11 @@ void order::look(stream_state& s, const stream_state* caller, core::epoch upto) 
   }
   if (closed) {
     const auto idle = is_idle(s);
-    if (idle && *idle) return s.raise_passed(closed);
+    if (idle && *idle) {
+      s.raise_passed(closed);
+      if (!may_touch(s, nullptr)) show(s, caller);  // another time it can be done when it is needed
+      return;
+    }
   } else if (!is_covered) {
     s.is_asked.store(true, std::memory_order_relaxed);
   }
@@ -274,9 +283,45 @@ void order::synchronize(stream_state& s, const stream_state* caller) noexcept {
   }
   auto event = cover(s, needed, caller, &upto);
   if (!event || !*event) return;
-  count(counters_.synchronize);
-  if (backend_.synchronize(*event)) s.raise_passed(upto);
+  if (wait_on_host(s, *event, upto)) s.raise_passed(upto);
   poll(s);
+}
+
+bool order::wait_on_host(stream_state& s, backend_event* event, core::epoch upto) noexcept {
+  count(counters_.synchronize);
+  if (!backend_.synchronize(event)) return false;
+  const std::lock_guard lock(s.mutex);
+  if (s.unseen <= upto) s.unseen = 0;
+  return true;
+}
+
+void order::show(stream_state& s, const stream_state* caller) noexcept {
+  core::epoch closed;
+  {
+    const std::lock_guard lock(s.mutex);
+    if (s.unseen == 0 || s.unseen > s.passed.load(std::memory_order_acquire)) return;
+    if (!s.events.empty() || !may_touch(s, caller)) return;  // poll() will show it
+    closed = s.close();
+  }
+  const auto idle = is_idle(s);
+  auto event = record_behind(s, closed, caller);
+  if (!event || !idle || !*idle) return;
+  s.raise_passed(closed);
+  poll(s);
+}
+
+bool order::has_unseen(const stream_state& s) const noexcept {
+  const std::lock_guard lock(s.mutex);
+  return s.unseen != 0;
+}
+
+bool order::is_held_up(const stream_state& s) const noexcept {
+  std::vector<core::ticket> joined;
+  {
+    const std::lock_guard lock(s.mutex);
+    joined = s.joined;
+  }
+  return std::any_of(joined.begin(), joined.end(), [&](core::ticket t) { return !has_passed(t); });
 }
 
 result<void> order::synchronize_device(std::span<stream_state* const> pinned) noexcept {

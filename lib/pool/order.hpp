@@ -71,6 +71,14 @@ class order {
   // What is in `s`, which has no stream, is of use behind the work that `after` has now.
   result<void> end_behind(stream_state& s, const stream_state& after) noexcept;
 
+  // Lets the driver see that native frees on `s` have passed, where they have and it has not: it counts as free, for a
+  // trim, what is behind something that was waited for, and a query is not enough. Where the stream is at work again it
+  // is left to an event and a later look: nothing is waited for in truth.
+  void show(stream_state& s, const stream_state* caller) noexcept;
+  bool has_unseen(const stream_state&) const noexcept;
+  // Whether work put on it now waits for other streams' that is not known complete.
+  bool is_held_up(const stream_state&) const noexcept;
+
   // Records what was asked for, if it was: at the end of a slow call on `s`.
   void answer(stream_state& s) noexcept;
   // An event behind everything so far, however little was asked: before the handle goes.
@@ -98,6 +106,7 @@ class order {
   void enter_event(stream_state&, core::epoch closed, backend_event*) noexcept;
   result<bool> is_idle(const stream_state&) noexcept;
   void poll(stream_state&) noexcept;
+  bool wait_on_host(stream_state&, backend_event*, core::epoch upto) noexcept;
 
   backend& backend_;
   const stream_table& streams_;

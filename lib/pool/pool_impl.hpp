@@ -172,7 +172,6 @@ class pool_impl {
   // trim.cpp
   void gather(const stream_state* caller) noexcept;
   result<void> trim_native(std::size_t keep) noexcept;
-  bool is_held_up(stream_state&) noexcept;
   trim_report report_trim(std::size_t reserved_before) const;
 
   // policies.cpp

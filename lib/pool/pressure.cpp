@@ -14,11 +14,7 @@ void pool_impl::relieve(bool synchronize, const stream_state* caller) noexcept {
   if (synchronize) (void)order_.synchronize_device().has_value();
   for (stream_state* each : streams_.all()) settle(*each, caller);
   (void)reservoir_.release_free(true, caller);
-  if (!synchronize) return;
-  // The driver trims what it has seen complete: the frees on our own streams too.
-  order_.synchronize(streams_.at(0), &streams_.at(0));
-  for (stream_state* each : reservoir_.take_unseen_passed()) order_.synchronize(*each, caller);
-  (void)reservoir_.trim_native(0).has_value();
+  if (synchronize) (void)reservoir_.trim_native(0).has_value();
 }
 
 namespace {

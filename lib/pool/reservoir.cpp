@@ -164,7 +164,14 @@ bool reservoir::free_native(extent& e, const core::ticket_set& tickets, const na
     return false;
   }
   calls_deallocate_.fetch_add(1, std::memory_order_relaxed);
-  if (there.on->index != 0) frees_.freed(*there.on, e.bytes);
+  if (there.on->index == 0) {
+    const std::lock_guard lock(there.on->mutex);
+    there.on->unseen = there.on->now().epoch;
+  } else {
+    frees_.freed(*there.on, e.bytes);
+    // That it has passed only an event can show that is recorded while this call may.
+    if (!order_.may_touch(*there.on, nullptr)) there.on->is_asked.store(true, std::memory_order_relaxed);
+  }
   {
     const std::lock_guard lock(mutex_);
     shadow_.remove(e.base);
@@ -194,17 +201,21 @@ result<void> reservoir::trim_native(std::size_t bytes_to_keep) noexcept {
   return trim_locked(bytes_to_keep);
 }
 
+// The driver trims what it has seen complete, and of a free it sees that when something behind it is waited for: which
+// takes no time where that has passed, nor on our own stream, but where that was made to wait.
+void reservoir::show_frees() noexcept {
+  stream_state& own = streams_.at(0);
+  if (order_.has_unseen(own) && !order_.is_held_up(own)) order_.synchronize(own, &own);
+  for (stream_state* s : frees_.streams()) order_.show(*s, nullptr);
+}
+
 result<void> reservoir::trim_locked(std::size_t bytes_to_keep) noexcept {
+  show_frees();
   calls_trim_.fetch_add(1, std::memory_order_relaxed);
   auto done = backend_.trim(bytes_to_keep);
   read_reserved();
   tell(native_call::trim, nullptr, bytes_to_keep);
   return done;
-}
-
-std::vector<stream_state*> reservoir::take_unseen_passed() noexcept {
-  const std::lock_guard growth(growth_);
-  return frees_.take_unseen();
 }
 
 // --- recycling ------------------------------------------------------------------------------------------------------

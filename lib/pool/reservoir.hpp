@@ -80,8 +80,6 @@ class reservoir {
   // passed. Bytes given.
   std::size_t release_free(bool wait, const stream_state* caller) noexcept;
   result<void> trim_native(std::size_t bytes_to_keep) noexcept;
-  // Streams of the program with native frees that have passed and that the driver may not have seen complete.
-  std::vector<stream_state*> take_unseen_passed() noexcept;
 
   // --- giving back by amount and by age: reservoir_release.cpp ---
   // Gives free native memory back to the native pool until all but `keep` bytes of chunks are free there: kept blocks,
@@ -169,6 +167,7 @@ class reservoir {
   result<native_range> allocate_native(std::size_t usual, std::size_t least, const stream_state* caller,
                                        urgency) noexcept;
   result<void> trim_locked(std::size_t bytes_to_keep) noexcept;
+  void show_frees() noexcept;
   result<void> make_room(std::size_t bytes, const stream_state& on) noexcept;
   std::size_t region_bytes_for(const stream_state* caller) const noexcept;
   bool has_passed(const core::big_block&) const noexcept;

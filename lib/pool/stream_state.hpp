@@ -83,6 +83,7 @@ class stream_state {
   core::epoch current = 1;
   core::epoch used = 0;     // the last that a ticket, or something free in a heap, is of
   core::epoch covered = 0;  // by an event recorded
+  core::epoch unseen = 0;   // of the last native free on it, while the driver was not shown that complete (order::show)
   core::epoch end = 0;      // of a retired stream: the epoch of its last work, 0 where no event is behind that
   struct recorded {
     core::epoch upto;

@@ -17,26 +17,10 @@ void pool_impl::gather(const stream_state* caller) noexcept {
   }
 }
 
-// Gives whole free chunks back to the driver until `keep` are reserved, without waiting for anybody's work. The driver
-// gives back what it has seen complete, and of a free it sees that when something behind it is waited for: which takes
-// no time on our own stream, but where that was made to wait, nor on one whose frees have passed. A stream that may not
-// be touched keeps what it freed natively until it is used again, or destroyed.
+// Gives whole free chunks back to the driver until `keep` are reserved, without waiting for anybody's work.
 result<void> pool_impl::trim_native(std::size_t keep) noexcept {
-  stream_state& own = streams_.at(0);
-  if (!is_held_up(own)) order_.synchronize(own, &own);
-  for (stream_state* s : reservoir_.take_unseen_passed()) order_.synchronize(*s, nullptr);
   // The driver keeps at least what it is told; we promise at most.
   return reservoir_.trim_native(base::round_down(keep, backend_->capabilities().chunk_bytes));
-}
-
-// Whether work put on it now waits for other streams' that is not known complete.
-bool pool_impl::is_held_up(stream_state& s) noexcept {
-  std::vector<core::ticket> joined;
-  {
-    const std::lock_guard lock(s.mutex);
-    joined = s.joined;
-  }
-  return std::any_of(joined.begin(), joined.end(), [&](core::ticket t) { return !order_.has_passed(t); });
 }
 
 result<trim_report> pool_impl::trim(std::size_t bytes_to_keep) noexcept {

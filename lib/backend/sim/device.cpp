@@ -23,6 +23,7 @@ class shared_device final : public device {
   }
   void destroy_stream(stream_handle handle) override {
     const std::lock_guard lock(state_->mutex);
+    if (const auto* s = state_->streams.find(handle)) state_->see(s->slot, state_->order.clock(s->slot));
     if (!state_->streams.destroy(handle)) complain("destroy of", handle);
   }
   void set_capturing(stream_handle handle, bool capturing) override {
@@ -122,6 +123,7 @@ void shared_device::synchronize(stream_handle handle) {
   auto* s = find("synchronise with", handle);
   if (!s) return;
   state_->now_ns = std::max(state_->now_ns, s->ready_at_ns);
+  state_->see(s->slot, state_->order.clock(s->slot));
   const as_this_thread here(*state_);
   state_->what.threads_apart ? state_->order.observe_privately(s->slot) : state_->order.observe(s->slot);
 }
@@ -129,6 +131,7 @@ void shared_device::synchronize(stream_handle handle) {
 void shared_device::synchronize() {
   const std::lock_guard lock(state_->mutex);
   state_->now_ns = std::max(state_->now_ns, state_->streams.all_complete_at());
+  for (stream_slot slot = 0; slot < state_->order.slots(); ++slot) state_->see(slot, state_->order.clock(slot));
   const as_this_thread here(*state_);
   state_->what.threads_apart ? state_->order.observe_all_privately() : state_->order.observe_all();
 }

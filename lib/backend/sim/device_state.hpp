@@ -22,6 +22,7 @@ namespace weir {
 struct backend_event {
   bool recorded = false;
   std::uint64_t complete_at_ns = 0;
+  sim::stream_slot slot = 0;
   sim::vector_clock clock;
 };
 
@@ -55,6 +56,9 @@ struct device_state {
   address_window window;
   std::uint64_t now_ns = 0;
   order_checker order;
+  // How far the host waited for each stream itself, which is what native pools see complete for a trim.
+  vector_clock seen;
+  void see(stream_slot slot, const vector_clock& upto) { seen.raise(slot, upto[slot]); }
   virtual_streams streams;
   fault_plan faults;
   bool lost = false;

@@ -44,6 +44,7 @@ std::optional<native_pool_model::allocation> native_pool_model::allocate(std::ui
 native_pool_model::allocation native_pool_model::take(std::uint64_t address, const request& r) {
   free_.remove(address, address + r.bytes);
   unfinished_.remove(address, address + r.bytes);
+  frees_.remove(address, address + r.bytes);
   live_.emplace(address, r.bytes);
   used_ += r.bytes;
   return {address, 0, 0, {}};
@@ -98,6 +99,7 @@ bool native_pool_model::deallocate(std::uint64_t address, const free_point& poin
   used_ -= bytes;
   live_.erase(it);
   free_.insert(address, address + bytes, owner_of(point.stream, bytes));
+  frees_.insert(address, address + bytes, point);
   if (point.complete_at_ns > now_ns)
     unfinished_.insert(address, address + bytes, point);
   else
@@ -187,7 +189,8 @@ std::uint64_t native_pool_model::growth_limit(std::uint64_t device_free) const {
 }
 
 // From the smallest ranges first, and from their ends.
-std::vector<native_pool_model::run> native_pool_model::spare_chunks(const run& keep, std::uint64_t most) const {
+std::vector<native_pool_model::run> native_pool_model::spare_chunks(const run& keep, std::uint64_t most,
+                                                                    const vector_clock* seen) const {
   const std::uint64_t chunk = config_.chunk_bytes;
   std::vector<run> spare;
   const auto& sizes = free_.large();
@@ -196,6 +199,7 @@ std::vector<native_pool_model::run> native_pool_model::spare_chunks(const run& k
     for (std::uint64_t end = align_down(it->second + it->first, chunk); end > first && most > 0; end -= chunk) {
       const std::uint64_t begin = end - chunk;
       if ((begin < keep.end && keep.begin < end) || unfinished_.any_in(begin, end)) continue;
+      if (seen && !frees_.all_before({0, seen}, begin, end)) continue;
       --most;
       if (!spare.empty() && spare.back().begin == end)
         spare.back().begin = begin;
@@ -234,6 +238,7 @@ void native_pool_model::map(std::uint64_t begin, std::uint64_t end, range_owner 
 
 void native_pool_model::unmap(const run& chunks) {
   free_.remove(chunks.begin, chunks.end);
+  frees_.remove(chunks.begin, chunks.end);
   reserved_ -= chunks.end - chunks.begin;
   std::uint64_t end = chunks.end;
   auto next = gaps_.lower_bound(chunks.begin);
@@ -247,11 +252,11 @@ void native_pool_model::unmap(const run& chunks) {
     gaps_.emplace(chunks.begin, end);
 }
 
-std::uint64_t native_pool_model::trim(std::uint64_t bytes_to_keep, std::uint64_t now_ns) {
+std::uint64_t native_pool_model::trim(std::uint64_t bytes_to_keep, const vector_clock& seen, std::uint64_t now_ns) {
   settle(now_ns);
   if (reserved_ <= bytes_to_keep) return 0;
   const std::uint64_t before = reserved_;
-  for (const run& chunks : spare_chunks({}, (reserved_ - bytes_to_keep) / config_.chunk_bytes)) unmap(chunks);
+  for (const run& chunks : spare_chunks({}, (reserved_ - bytes_to_keep) / config_.chunk_bytes, &seen)) unmap(chunks);
   return before - reserved_;
 }
 

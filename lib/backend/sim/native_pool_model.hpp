@@ -59,8 +59,9 @@ class native_pool_model {
   bool deallocate(std::uint64_t address, const free_point&, std::uint64_t now_ns);
   // Rounded bytes of the allocation that begins there, 0 where none does.
   std::uint64_t bytes_of(std::uint64_t address) const;
-  // Gives whole free and complete chunks back until `bytes_to_keep` are reserved; the bytes given back.
-  std::uint64_t trim(std::uint64_t bytes_to_keep, std::uint64_t now_ns);
+  // Gives whole free chunks back until `bytes_to_keep` are reserved; the bytes given back. Only those whose every free
+  // is in `seen`: that it is complete is not enough (measured).
+  std::uint64_t trim(std::uint64_t bytes_to_keep, const vector_clock& seen, std::uint64_t now_ns);
 
   std::uint64_t reserved() const noexcept { return reserved_; }
   std::uint64_t reserved_high() const noexcept { return reserved_high_; }
@@ -93,8 +94,9 @@ class native_pool_model {
 
   std::optional<placement> best_hole(const request&, std::uint64_t gap_bytes_min) const;
   std::optional<std::uint64_t> lacking(std::uint64_t begin, const request&, std::uint64_t most) const;
-  // Runs of whole free and complete chunks outside [keep.begin, keep.end), at most `most` chunks in all.
-  std::vector<run> spare_chunks(const run& keep, std::uint64_t most) const;
+  // Runs of whole free and complete chunks outside [keep.begin, keep.end), at most `most` chunks in all. With `seen`,
+  // of those whose frees are in it.
+  std::vector<run> spare_chunks(const run& keep, std::uint64_t most, const vector_clock* seen = nullptr) const;
   std::uint64_t chunks_in(const std::vector<run>&) const;
   std::uint64_t growth_limit(std::uint64_t device_free) const;
   void settle(std::uint64_t now_ns);
@@ -107,6 +109,7 @@ class native_pool_model {
   const config config_;
   free_ranges free_;
   unfinished_frees unfinished_;
+  unfinished_frees frees_;                       // all of them, the point of each free range
   std::map<std::uint64_t, std::uint64_t> gaps_;  // unmapped addresses: begin, end
   std::unordered_map<std::uint64_t, std::uint64_t> live_;
   std::uint64_t reserved_ = 0;

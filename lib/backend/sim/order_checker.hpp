@@ -47,6 +47,7 @@ class order_checker {
   void take_over(const void* lock);
 
   const vector_clock& clock(stream_slot slot) const { return streams_[slot].clock; }
+  stream_slot slots() const { return static_cast<stream_slot>(streams_.size()); }
 
   void allocate(std::uint64_t begin, std::uint64_t bytes, stream_slot);
   // By the host, for any stream.

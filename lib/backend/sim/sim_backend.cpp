@@ -148,7 +148,7 @@ result<void> sim_backend::trim(std::size_t bytes_to_keep) noexcept {
   call c(*device_, cost.trim_ns, fault::trim);
   ++device_->calls.trim;
   if (c.refused()) return c.why();
-  const std::uint64_t released = pool_.trim(bytes_to_keep, device_->now_ns);
+  const std::uint64_t released = pool_.trim(bytes_to_keep, device_->seen, device_->now_ns);
   device_->pools_reserved -= released;
   c.meter.pass(*device_, cost.trim_ns_per_mib * mib(released));
   return {};
@@ -220,6 +220,7 @@ result<stream_handle> sim_backend::create_stream() noexcept {
 result<void> sim_backend::destroy_stream(stream_handle handle) noexcept {
   call c(*device_, 0);
   if (c.refused()) return c.why();
+  if (const auto* s = device_->streams.find(handle)) device_->see(s->slot, device_->order.clock(s->slot));
   if (!device_->streams.destroy(handle)) return refusal(errc::invalid_argument, "destroy_stream: no such stream");
   return {};
 }
@@ -276,6 +277,7 @@ result<void> sim_backend::record(backend_event* event, stream_handle handle) noe
   const auto s = usable(handle);
   if (!s) return s.error();
   event->complete_at_ns = device_->streams.put(**s, device_->now_ns, 0);
+  event->slot = (*s)->slot;
   event->clock = device_->order.clock((*s)->slot);
   return {};
 }
@@ -307,6 +309,7 @@ result<void> sim_backend::synchronize(backend_event* event) noexcept {
   if (c.refused()) return c.why();
   c.meter.pass_until(*device_, event->complete_at_ns);
   device_->order.observe(event->clock);
+  device_->see(event->slot, event->clock);
   return {};
 }
 
