@@ -14,12 +14,12 @@
 
 #include "weir/backend.hpp"
 
-// A call of the CUDA runtime by the test itself.
-#define WEIR_CUDA_OK(call)                                  \
-  do {                                                      \
-    const cudaError_t weir_status = (call);                 \
-    INFO(#call << ": " << cudaGetErrorString(weir_status)); \
-    REQUIRE(weir_status == cudaSuccess);                    \
+// A call of the CUDA runtime by the test itself. From any thread, as value_of: Catch2, which is for one at a time, hears
+// of failures only.
+#define WEIR_CUDA_OK(call)                                                                           \
+  do {                                                                                               \
+    const cudaError_t weir_status = (call);                                                          \
+    if (weir_status != cudaSuccess) FAIL((#call) << std::string(": ") << cudaGetErrorString(weir_status)); \
   } while (false)
 
 namespace weir::test {
@@ -36,8 +36,7 @@ inline void require_device() { require_devices(1); }
 // The value, or a failed test that says why there is none.
 template <class T>
 T value_of(result<T> r) {
-  INFO((r ? std::string() : r.error().message()));
-  REQUIRE(r.has_value());
+  if (!r) FAIL(r.error().message());
   if constexpr (!std::is_void_v<T>) return *std::move(r);
 }
 

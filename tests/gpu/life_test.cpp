@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <sys/wait.h>
+#include <string>
 #include <thread>
 #include <unistd.h>
 #include <vector>
@@ -128,29 +129,38 @@ TEST_CASE("capture: a thread captures in global mode while a pool grows, polls, 
   std::thread capturing([&] { other.run(); });
   gpu_stream a, b;
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(2);
-  int refused = 0, rounds = 0;
+  int refused = 0, past_limit = 0, rounds = 0;
+  std::string first;  // what was refused first
+  const auto demand = [&](const char* what, const auto& answer) {
+    if (answer) return;
+    if (refused++ == 0) first = std::string(what) + ": " + answer.error().message();
+  };
   for (; std::chrono::steady_clock::now() < end; ++rounds) {
     for (const std::size_t bytes : {sizes[0], sizes[1], sizes[2], std::size_t{200} * MiB}) {
       const auto block = p.try_allocate(bytes, raw_stream(a));
-      refused += !block;
+      demand("allocate", block);
       if (!block) continue;
       busy(20, a);
       order(a, b);
-      refused += !p.try_deallocate(*block, bytes, raw_stream(b));
+      demand("free", p.try_deallocate(*block, bytes, raw_stream(b)));
       const auto again = p.try_allocate(bytes, raw_stream(a));
-      refused += !again || !p.try_deallocate(*again, bytes, raw_stream(a));
+      demand("allocate again", again);
+      if (again) demand("free again", p.try_deallocate(*again, bytes, raw_stream(a)));
     }
     // More than the limit leaves: the pressure chain waits for the device.
-    if (rounds % 16 == 0) refused += p.try_allocate(2 * GiB, raw_stream(a)).has_value();
-    if (rounds % 4 == 0) refused += !p.trim(0);
+    if (rounds % 16 == 0) past_limit += p.try_allocate(2 * GiB, raw_stream(a)).has_value();
+    if (rounds % 4 == 0) demand("trim", p.trim(0));
     if (rounds % 8 == 0) {
       const auto direct = p.try_allocate_direct(MiB);
-      refused += !direct || !p.try_deallocate_direct(*direct);
+      demand("direct", direct);
+      if (direct) demand("free of direct", p.try_deallocate_direct(*direct));
     }
   }
   other.stop = true;
   capturing.join();
+  INFO(first);
   CHECK(refused == 0);
+  CHECK(past_limit == 0);
   CHECK(other.failures == 0);
   CHECK(other.captures > 100);
   CHECK(rounds > 10);
