@@ -208,7 +208,7 @@ void run::check_walk(const statistics& now) {
     std::size_t free = 0, pending = 0, cached = 0;
   };
   std::unordered_map<std::uint64_t, sums> by_stream;
-  std::size_t live = 0, cached = 0, pooled = 0, count = 0, known = 0;
+  std::size_t live = 0, cached = 0, pending = 0, pooled = 0, count = 0, known = 0;
   std::vector<std::pair<std::uintptr_t, std::size_t>> all;
   here_->pool.walk([&](const block_info& b) {
     const auto at = reinterpret_cast<std::uintptr_t>(b.pointer);
@@ -216,6 +216,7 @@ void run::check_walk(const statistics& now) {
     sums& of = by_stream[b.stream_id];
     if (b.state == block_state::free) of.free += b.bytes;
     if (b.state == block_state::pending) of.pending += b.bytes;
+    if (b.state == block_state::pending) pending += b.bytes;
     if (b.state == block_state::cached) cached += b.bytes;
     if (!b.direct) pooled += b.bytes;
     if (b.state != block_state::live) return;
@@ -235,6 +236,8 @@ void run::check_walk(const statistics& now) {
   });
   if (has_aligned ? live > now.allocated : live != now.allocated) fail("walk finds other live bytes than statistics");
   if (cached != now.cached) fail("walk finds other cached bytes than statistics");
+  if (pending != now.pending)
+    fail("walk finds " + std::to_string(pending) + " bytes pending, statistics say " + std::to_string(now.pending));
   if (pooled > now.held) fail("walk finds more than is held");
   for (const stream_statistics& s : now.streams) {
     const auto seen = by_stream.find(s.id);

@@ -19,7 +19,7 @@ constexpr named_operation operations[]{
     {"lose_stream", 1}, {"start_thread", 3}, {"end_thread", 2}, {"pass_on", 3},       {"advance", 8},
     {"synchronize", 3}, {"stall", 1},        {"trim", 3},       {"defragment", 2},    {"set_limit", 1},
     {"neighbour", 1},   {"direct", 1},       {"capture", 2},    {"relay", 6},         {"squeeze", 1},
-    {"guest", 2},       {"rest", 1},         {"bad_call", 2},
+    {"replace", 2},     {"guest", 2},        {"rest", 1},       {"bad_call", 2},
 };
 static_assert(std::size(operations) == operation_count);
 
@@ -141,7 +141,8 @@ plan::plan(const request& asked) {
   pools.resize(std::max<std::size_t>(1, std::min<std::size_t>(pools.size(), asked.pools_max)));
   // A destroyed stream's handle may only be trusted by who never destroys one.
   if (std::ranges::any_of(pools, [](const pool_plan& p) { return p.options.trust_handles; }))
-    weights[static_cast<std::size_t>(operation::lose_stream)] = 0;
+    weights[static_cast<std::size_t>(operation::lose_stream)] = weights[static_cast<std::size_t>(operation::replace)] =
+        0;
   threads_max = std::max(1u, std::min(threads_max, asked.threads_max));
   streams_max = std::max(1u, std::min(streams_max, asked.streams_max));
   if (asked.faults) faults = *asked.faults;

@@ -58,6 +58,7 @@ enum class operation : unsigned {
   capture,
   relay,
   squeeze,
+  replace,
   guest,
   rest,
   bad_call,

@@ -7,47 +7,6 @@
 
 namespace weir::simulation {
 
-void run::trim(random_source& r) {
-  const bool by_policies = r.chance(30);
-  const std::size_t keep = r.chance(50) ? 0 : r.below(plan_.device_bytes);
-  say([&] { return by_policies ? std::string("  as the policies say") : "  to " + std::to_string(keep); });
-  if (journal_.is_on) journal_.mark(by_policies ? "trim" : "trim " + std::to_string(keep));
-  const bool is_quiet = r.chance(25);
-  if (is_quiet) device_->synchronize();
-  const std::uint64_t before = here_->watch.calls;
-  const auto done = by_policies ? here_->pool.trim() : here_->pool.trim(keep);
-  check_calls(before, "trim");
-  ++figures_.other_calls;
-  if (!done) return check_error(done.error(), "trim");
-  note(done->reserved_after);
-  check_trim(*done);
-  if (!by_policies && is_quiet) check_quiet_trim(*done, keep);
-}
-
-void run::check_trim(const trim_report& t) {
-  if (t.reserved_after > t.reserved_before) fail("a trim that grew");
-  if (is_lost_) return;
-  const statistics now = here_->pool.statistics();
-  if (t.reserved_after != now.reserved)
-    fail("a trim says that " + std::to_string(t.reserved_after) + " stay reserved, statistics " +
-         std::to_string(now.reserved));
-  if (t.kept_live + t.kept_pending > now.held) fail("a trim that kept more than is held");
-  if (t.kept_live + t.kept_pending + t.kept_partial + t.kept_free != t.reserved_after)
-    fail("what a trim kept is not what stays reserved");
-}
-
-// With no work left on the device more than was to be kept stays only where blocks are live. What streams left that are
-// not asked, being captured, without a token, another thread's or gone, may be pending still.
-void run::check_quiet_trim(const trim_report& t, std::size_t keep) {
-  const bool may_ask =
-      std::ranges::all_of(streams_, [&](const auto& s) { return s->is_special || (token_of(*s) && !s->is_capturing); });
-  if (has_faults_ || has_lost_streams_ || !may_ask || threads_.size() > 1 || t.reserved_after <= keep) return;
-  if (t.kept_pending > 0) fail("a trim of a quiet device leaves " + std::to_string(t.kept_pending) + " pending");
-  if (t.kept_free >= chunk_bytes)
-    fail("a trim to " + std::to_string(keep) + " leaves " + std::to_string(t.reserved_after) + ", of it " +
-         std::to_string(t.kept_free) + " free");
-}
-
 void run::set_limit(random_source& r) {
   const std::size_t wanted = r.chance(20) ? SIZE_MAX : chunk_bytes + r.below(plan_.device_bytes);
   const auto done = here_->pool.set_bytes_max(wanted);

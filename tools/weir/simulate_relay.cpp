@@ -34,7 +34,9 @@ void run::keep_busy(stream_model& s, random_source& r) {
 void run::ask_again(unsigned stream, std::size_t bytes, std::size_t count, random_source& r) {
   for (std::size_t i = 0; i < count; ++i) {
     stream_model* s = by_number(stream);
-    block* b = s ? allocate_on(*s, bytes, 256, r) : nullptr;
+    const std::size_t alignment = bytes > 17 * mib && r.chance(plan_.aligned_percent) ? mib << r.below(6) : 256;
+    const std::size_t less = alignment > 256 && r.chance(70) ? bytes / (1 + r.below(3)) : bytes;
+    block* b = s ? allocate_on(*s, less, alignment, r) : nullptr;
     if (!b) return;
     launch_write(*b, *s, r);
     if (r.chance(30)) free_block(*b, *s, r);
@@ -47,11 +49,11 @@ void run::relay(random_source& r) {
   const unsigned home = pick_stream(r)->number, reader = pick_stream(r)->number, last = pick_stream(r)->number;
   const unsigned other = pick_stream(r)->number;
   const std::size_t bytes = random_relay_bytes(r, plan_.device_bytes);
-  const std::size_t count = 1 + r.below(4);
-  const bool is_announced = r.chance(60);
+  const std::size_t count = r.chance(80) || bytes > 8 * mib ? 1 + r.below(4) : 17 + r.below(20);
+  const bool is_announced = r.chance(60), is_read_first = r.chance(50);
   say([&] {
     return "  " + std::to_string(count) + " blocks of " + std::to_string(bytes) + " bytes from stream " +
-           std::to_string(home) + " by " + (is_announced ? std::to_string(reader) + " to " : "") +
+           std::to_string(home) + (is_announced ? " by " + std::to_string(reader) : "") + " to " +
            std::to_string(last) + ", another is " + std::to_string(other);
   });
   std::vector<std::uintptr_t> blocks;
@@ -60,22 +62,52 @@ void run::relay(random_source& r) {
     if (!b) break;
     blocks.push_back(b->at);
   }
+  const auto each = [&](auto act) {
+    for (const std::uintptr_t at : blocks)
+      if (block* b = here_->live.find(at); b && b->bytes == bytes && is_usable(*b)) act(*b);
+  };
+  const auto read = [&](block& b) { read_on(b, *by_number(reader), r, true); };
+  if (is_announced && r.chance(50)) keep_busy(*by_number(reader), r);
+  if (is_announced && is_read_first) each(read);
   keep_busy(*by_number(last), r);
-  if (is_announced) keep_busy(*by_number(reader), r);
-  for (const std::uintptr_t at : blocks) {
-    block* b = here_->live.find(at);
-    if (!b || b->bytes != bytes || !is_usable(*b)) continue;
-    if (r.chance(70)) launch_write(*b, *by_number(last), r);
-    if (is_announced) read_on(*b, *by_number(reader), r, true);
-    if (b = here_->live.find(at); !b || !is_usable(*b)) continue;
-    free_block(*b, *by_number(last), r);
-    if (r.chance(30)) ask_again(other, bytes, 1, r);
-    if (r.chance(30)) keep_busy(*by_number(last), r);
-  }
+  each([&](block& b) {
+    if (r.chance(70)) launch_write(b, *by_number(last), r);
+  });
+  if (is_announced && !is_read_first) each(read);
   if (r.chance(15)) end_one(*by_number(reader), r, true);
+  if (r.chance(30)) device_->advance(10'000'000);
+  if (!by_number(last)) return;
+  each([&](block& b) {
+    free_block(b, *by_number(last), r);
+    if (r.chance(20)) ask_again(other, bytes, 1, r);
+    if (r.chance(20)) keep_busy(*by_number(last), r);
+  });
+  if (r.chance(10)) end_one(*by_number(last), r, true);
   if (stream_model* s = by_number(r.chance(50) ? reader : last); s && r.chance(30)) synchronize_with(*s);
   for (unsigned i = 0; i < 3; ++i)
     if (r.chance(60)) ask_again(std::array{home, last, other}[r.below(3)], bytes, 1 + r.below(count + 1), r);
+}
+
+// A stream goes without a word and another gets its handle: what the first was at work with is none of the second's.
+void run::replace_stream(random_source& r) {
+  std::vector<unsigned> able;
+  for (const auto& s : streams_)
+    if (!s->is_special && !s->has_token() && !s->is_capturing) able.push_back(s->number);
+  if (able.empty()) return;
+  stream_model& gone = *by_number(able[r.below(able.size())]);
+  const std::size_t bytes = random_relay_bytes(r, plan_.device_bytes);
+  const std::size_t count = 1 + r.below(4);
+  for (std::size_t i = 0; i < count; ++i) {
+    block* b = allocate_on(gone, bytes, 256, r);
+    if (!b) break;
+    launch_write(*b, gone, r);
+    if (r.chance(80)) free_block(*b, gone, r);
+  }
+  if (!end_one(gone, r, false)) return;
+  const unsigned next = next_stream_;
+  create_stream(r);
+  say([&] { return "  stream " + std::to_string(next) + " asks for " + std::to_string(bytes) + " bytes"; });
+  if (by_number(next)) ask_again(next, bytes, count, r);
 }
 
 // A stream has nearly all there is and is at work with it when it frees that; another wants as much. What fails, fails

@@ -223,7 +223,9 @@ void run::perform(operation what, random_source& r) {
     case operation::stall: return stall(r);
     case operation::trim: return trim(r);
     case operation::defragment: {
+      const std::uint64_t waits = here_->watch.waits;
       const auto done = here_->pool.defragment();
+      if (here_->watch.waits != waits) fail("a defragmentation waits");
       ++figures_.other_calls;
       if (journal_.is_on) journal_.mark("defragment");
       if (!done) return check_error(done.error(), "defragment");
@@ -236,8 +238,9 @@ void run::perform(operation what, random_source& r) {
     case operation::capture: return capture(r);
     case operation::relay: return relay(r);
     case operation::squeeze: return squeeze(r);
+    case operation::replace: return replace_stream(r);
     case operation::guest: return;
-    case operation::rest: return;
+    case operation::rest: return rest(r);
     case operation::bad_call: return bad_call(r);
     case operation::count: break;
   }

@@ -13,6 +13,7 @@
 
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -96,6 +97,7 @@ class run {
   // programs in the small (simulate_relay.cpp)
   void relay(random_source&);
   void squeeze(random_source&);
+  void replace_stream(random_source&);
   void keep_busy(stream_model&, random_source&);
   void ask_again(unsigned stream, std::size_t bytes, std::size_t count, random_source&);
 
@@ -126,9 +128,6 @@ class run {
   void hear();
 
   // the pool as a whole (simulate_pool.cpp)
-  void trim(random_source&);
-  void check_trim(const trim_report&);
-  void check_quiet_trim(const trim_report&, std::size_t keep);
   void set_limit(random_source&);
   void neighbour(random_source&);
   void stall(random_source&);
@@ -138,6 +137,22 @@ class run {
   void finish_lost(random_source&);
   void finish_streams(random_source&);
   void finish_live(random_source&);
+
+  // trims (simulate_trim.cpp)
+  struct layout {
+    std::size_t longest = 0;
+    std::set<std::uintptr_t> chunks{};
+    std::map<std::uintptr_t, std::size_t> ranges{};
+  };
+  void trim(random_source&);
+  void trim_by_policies(bool is_quiet);
+  void rest(random_source&);
+  std::optional<trim_report> call_trim(std::optional<std::size_t> keep);
+  layout look_at_layout() const;
+  void check_trim(const trim_report&);
+  void check_no_more(const layout& before, std::size_t keep, std::size_t reserved) const;
+  void check_quiet_trim(const trim_report&, std::size_t keep) const;
+  void check_not_idle(const layout& before, std::uint64_t ns) const;
 
   // checks (simulate_checks.cpp)
   void check_error(const error&, const char* verb, std::size_t bytes = 0, std::size_t alignment = 0);
