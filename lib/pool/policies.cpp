@@ -68,6 +68,9 @@ bool pool_impl::are_policies_due() noexcept {
 // With run_mutex_ held.
 void pool_impl::run_policies(thoroughness how) noexcept {
   if (needs_.caches || how == thoroughness::whole) take_back_large(how);
+  // What came home behind others' work, where nobody asks for it: else it would never be free for a policy to see.
+  if (needs_.caches && how != thoroughness::cheap)
+    for (stream_state* s : streams_.all()) settle(*s, nullptr);
   const trim_numbers n = numbers_for_policies(how);
   const trim_plan plan = plan_trim(options_.trim, n, trim_state_);
   carry_out(plan, n, how);

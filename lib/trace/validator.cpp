@@ -65,7 +65,7 @@ struct validator::state {
   std::size_t peak_count = 0;
 
   verdict judge(const record& r);
-  std::string stream_refusal(const record& r);
+  std::string stream_refusal(const record& r) const;
   verdict birth(const record& r);
   verdict retirement(const record& r);
   verdict allocation(const record& r);
@@ -99,17 +99,15 @@ bool needs_stream(const record& r) noexcept {
 
 }  // namespace
 
-// Empty where the stream may be used; one met for the first time is noted where the trace declares none.
-std::string validator::state::stream_refusal(const record& r) {
+// Empty where the stream may be used: one that lives, or one met for the first time where the trace declares none.
+std::string validator::state::stream_refusal(const record& r) const {
   if (!needs_stream(r)) return {};
   const auto found = streams.find(r.stream);
   if (found != streams.end()) {
     return found->second ? std::string() : "stream " + number(r.stream) + " was retired before";
   }
   if (streams_declared && !any_lost) return "stream " + number(r.stream) + " is none of the trace's streams";
-  if (streams.size() == streams_max) return "more than " + number(streams_max) + " streams";
-  streams.emplace(r.stream, true);
-  return {};
+  return streams.size() == streams_max ? "more than " + number(streams_max) + " streams" : std::string();
 }
 
 verdict validator::state::birth(const record& r) {
@@ -228,7 +226,9 @@ validator::~validator() = default;
 
 verdict validator::observe(const record& r) {
   verdict seen = state_->judge(r);
-  if (seen) ++state_->records;
+  if (!seen) return seen;
+  ++state_->records;
+  if (needs_stream(r)) state_->streams.try_emplace(r.stream, true);
   return seen;
 }
 

@@ -47,7 +47,7 @@ struct replay_script {
   std::vector<replay_turn> turns;    // one where the trace has one thread
   std::size_t thread_count = 0;      // 1024 at most: those beyond share the numbers of others
   std::uint64_t operations = 0;      // allocations and frees among ops
-  std::size_t peak_live_bytes = 0;   // largest sum of requested bytes, if nothing fails
+  std::size_t peak_live_bytes = 0;   // largest sum of requested bytes of what is replayed, if nothing fails
   std::uint64_t recorded_ns = 0;     // how long the recording took; 0: neither times nor facts of it say so
   std::uint64_t skipped_blocks = 0;  // blocks of managed and host memory, which no pool of a device serves
 };

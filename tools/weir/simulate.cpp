@@ -160,6 +160,8 @@ void setup_simulate(CLI::App& app, int& exit_code) {
       ->check(CLI::Range(1u, simulation::threads_most));
   sub->add_option("--streams", options->asked.streams_max, "At most so many streams besides the default ones")
       ->check(CLI::Range(1u, simulation::streams_most));
+  sub->add_option("--pools", options->asked.pools_max, "At most so many pools on the device")
+      ->check(CLI::Range(1u, simulation::pools_most));
   sub->add_option("--jobs", options->jobs, "Runs at the same time")->check(CLI::Range(1, 40))->capture_default_str();
   sub->add_option("--json", options->json, "Figures as JSON, to FILE; - for stdout, in place of the text")
       ->type_name("FILE");

@@ -98,6 +98,7 @@ result<bool> watched_backend::query(backend_event* e) noexcept {
 
 result<void> watched_backend::wait(stream_handle s, backend_event* e) noexcept {
   if (!count()) return too_many();
+  ++seen_.waits;
   if (plant_ == plant::wait) return {};
   return inner_->wait(s, e);
 }
@@ -109,6 +110,7 @@ result<void> watched_backend::synchronize(backend_event* e) noexcept {
 
 result<void> watched_backend::synchronize_device() noexcept {
   if (!count()) return too_many();
+  ++seen_.waits;
   return inner_->synchronize_device();
 }
 

@@ -18,6 +18,7 @@ class watched_backend final : public backend {
   struct watch {
     std::uint64_t calls = 0;                      // of any kind that reaches the device
     std::uint64_t records = 0;                    // of these
+    std::uint64_t waits = 0;                      // of these: a stream made to wait, or the host for the device
     std::uint64_t calls_end = ~std::uint64_t{0};  // from there on every call fails: no operation needs so many
     std::size_t reserved_most = 0;                // since the checkers last looked
     std::size_t allocations_live = 0;

@@ -12,8 +12,8 @@ namespace {
 
 void* pointer(std::uintptr_t at) { return reinterpret_cast<void*>(at); }
 
-std::size_t random_alignment(random_source& r) {
-  if (r.chance(85)) return 256;
+std::size_t random_alignment(random_source& r, unsigned percent) {
+  if (!r.chance(percent)) return 256;
   if (r.chance(90)) return std::size_t{512} << r.below(12);
   return mib << r.below(10);
 }
@@ -25,17 +25,18 @@ std::uint64_t random_duration(random_source& r) { return r.chance(30) ? 0 : r.lo
 // --- calls ----------------------------------------------------------------------------------------------------------
 
 run::route run::random_route(const stream_model& s, random_source& r) const {
-  return {.by_token = s.token && r.chance(70), .is_sized = r.chance(50)};
+  return {.by_token = token_of(s) && r.chance(70), .is_sized = r.chance(50)};
 }
 
 result<void*> run::call_allocate(std::size_t bytes, std::size_t alignment, stream_model& s, const route& how) {
-  const std::uint64_t before = watch_.calls;
+  const std::uint64_t before = here_->watch.calls;
   handler_stream_ = &s;
-  auto got =
-      how.by_token ? pool_.try_allocate(bytes, s.token, alignment) : pool_.try_allocate(bytes, raw(s), alignment);
+  auto got = how.by_token ? here_->pool.try_allocate(bytes, token_of(s), alignment)
+                          : here_->pool.try_allocate(bytes, raw(s), alignment);
   check_calls(before, "allocate");
   if (got) {
     ++figures_.allocations;
+    ++here_->allocations;
     note(place(*got));
     return got;
   }
@@ -51,12 +52,12 @@ result<void*> run::call_allocate(std::size_t bytes, std::size_t alignment, strea
 
 // False where the device is lost and so cannot say who the stream is: then nothing changes.
 bool run::call_deallocate(std::uintptr_t at, std::size_t bytes, stream_model& s, const route& how) {
-  const std::uint64_t before = watch_.calls;
+  const std::uint64_t before = here_->watch.calls;
   void* const p = pointer(at);
-  const auto done = how.by_token
-                        ? how.is_sized ? pool_.try_deallocate(p, bytes, s.token) : pool_.try_deallocate(p, s.token)
-                    : how.is_sized ? pool_.try_deallocate(p, bytes, raw(s))
-                                   : pool_.try_deallocate(p, raw(s));
+  const auto done = how.by_token   ? how.is_sized ? here_->pool.try_deallocate(p, bytes, token_of(s))
+                                                  : here_->pool.try_deallocate(p, token_of(s))
+                      : how.is_sized ? here_->pool.try_deallocate(p, bytes, raw(s))
+                                   : here_->pool.try_deallocate(p, raw(s));
   check_calls(before, "deallocate");
   if (!done && is_lost_ && done.error().code == errc::device_lost) return false;
   if (journal_.is_on) journal_.deallocate(at, s.number);
@@ -68,31 +69,33 @@ bool run::call_deallocate(std::uintptr_t at, std::size_t bytes, stream_model& s,
 std::uintptr_t run::checked_place(void* got, std::size_t bytes, std::size_t alignment) {
   const auto at = reinterpret_cast<std::uintptr_t>(got);
   if (at == 0 || at % alignment != 0) fail("a block at " + std::to_string(at) + " is not aligned");
-  if (const block* other = live_.find_overlap(at, bytes))
+  if (const block* other = here_->live.find_overlap(at, bytes))
     fail("a block of " + std::to_string(bytes) + " bytes overlaps a live one of " + std::to_string(other->bytes));
   return at;
 }
 
 // --- allocating -----------------------------------------------------------------------------------------------------
 
-bool run::allocate_on(stream_model& s, std::size_t bytes, std::size_t alignment, random_source& r) {
+// Null where it is refused.
+block* run::allocate_on(stream_model& s, std::size_t bytes, std::size_t alignment, random_source& r) {
   const auto got = call_allocate(bytes, alignment, s, random_route(s, r));
-  if (!got) return false;
+  if (!got) return nullptr;
   say([&] {
     return "  " + std::to_string(bytes) + " bytes aligned " + std::to_string(alignment) + " on stream " +
            std::to_string(s.number);
   });
   const std::uintptr_t at = checked_place(*got, bytes, alignment);
   if (journal_.is_on) journal_.allocate(at, bytes, alignment, s.number, false);
-  const bool is_direct = watch_.direct_bytes_at(at) != 0;
-  block& b =
-      live_.add({.at = at, .bytes = bytes, .alignment = alignment, .is_direct = is_direct, .uses = {s.next_use()}});
+  const bool is_direct = here_->watch.direct_bytes_at(at) != 0;
+  block& b = here_->live.add(
+      {.at = at, .bytes = bytes, .alignment = alignment, .is_direct = is_direct, .uses = {s.next_use()}});
   if (r.chance(plan_.launch_percent)) launch_write(b, s, r);
-  return true;
+  return &b;
 }
 
 void run::allocate(random_source& r) {
-  if (stream_model* s = pick_stream(r)) allocate_on(*s, r.log_uniform(plan_.size_max), random_alignment(r), r);
+  if (stream_model* s = pick_stream(r))
+    allocate_on(*s, r.log_uniform(plan_.size_max), random_alignment(r, plan_.aligned_percent), r);
 }
 
 // Many of one size: what fills and empties caches and slabs.
@@ -134,17 +137,17 @@ void run::pairs(random_source& r) {
         device_->launch(s->handle, random_duration(r), {{*got, asked}});
         ++figures_.launches;
       }
-      aside_bytes_ += asked;
-      aside_count_ = ++count;
+      here_->aside_bytes += asked;
+      here_->aside_count = ++count;
     }
-    aside_bytes_ = aside_count_ = 0;
+    here_->aside_bytes = here_->aside_count = 0;
     for (std::size_t i = 0; i < count; ++i) {
       const std::size_t which = is_last_first ? count - 1 - i : i;
       if (!call_deallocate(held[which], bytes + which * 8, *s, how))
-        live_.add({.at = held[which],
-                   .bytes = bytes + which * 8,
-                   .is_direct = watch_.direct_bytes_at(held[which]) != 0,
-                   .uses = {s->next_use()}});
+        here_->live.add({.at = held[which],
+                         .bytes = bytes + which * 8,
+                         .is_direct = here_->watch.direct_bytes_at(held[which]) != 0,
+                         .uses = {s->next_use()}});
     }
     if (count < width) return;
   }
@@ -162,10 +165,10 @@ void run::queue(random_source& r) {
   std::size_t first = 0;
   const auto free_first = [&] {
     const std::uintptr_t at = waiting[first++];
-    const block* b = live_.find(at);
+    const block* b = here_->live.find(at);
     if (!b) return;  // the handler was quicker
     const std::size_t bytes = b->bytes;
-    if (call_deallocate(at, bytes, *s, how)) live_.remove(at);
+    if (call_deallocate(at, bytes, *s, how)) here_->live.remove(at);
   };
   for (std::size_t i = 0; i < count; ++i) {
     const std::size_t bytes = r.log_uniform(bytes_max);
@@ -173,7 +176,8 @@ void run::queue(random_source& r) {
     if (!got) break;
     const std::uintptr_t at = checked_place(*got, bytes, 256);
     if (journal_.is_on) journal_.allocate(at, bytes, 256, s->number, false);
-    live_.add({.at = at, .bytes = bytes, .is_direct = watch_.direct_bytes_at(at) != 0, .uses = {s->next_use()}});
+    here_->live.add(
+        {.at = at, .bytes = bytes, .is_direct = here_->watch.direct_bytes_at(at) != 0, .uses = {s->next_use()}});
     waiting.push_back(at);
     if (waiting.size() - first > length) free_first();
   }
@@ -184,17 +188,18 @@ void run::queue(random_source& r) {
 void run::allocate_direct(random_source& r) {
   const std::size_t bytes = r.log_uniform(plan_.size_max);
   handler_stream_ = streams_.front().get();
-  const auto got = pool_.try_allocate_direct(bytes);
+  const auto got = here_->pool.try_allocate_direct(bytes);
   say([&] { return "  " + std::to_string(bytes) + " bytes" + (got ? "" : ": " + got.error().message()); });
   if (!got) {
     ++figures_.refused;
     return check_error(got.error(), "allocate_direct", bytes);
   }
   ++figures_.allocations;
+  ++here_->allocations;
   note(place(*got));
   const std::uintptr_t at = checked_place(*got, bytes, 256);
   if (journal_.is_on) journal_.allocate(at, bytes, 256, 0, true);
-  live_.add({.at = at, .bytes = bytes, .is_direct = true});
+  here_->live.add({.at = at, .bytes = bytes, .is_direct = true});
 }
 
 // --- using ----------------------------------------------------------------------------------------------------------
@@ -240,18 +245,22 @@ void run::share(random_source& r) {
     return "  " + std::to_string(b->bytes) + " bytes read on stream " + std::to_string(s->number) +
            (announce ? ", announced" : "");
   });
-  order_before(*b, *s, r, true);
-  const sim::range all{pointer(b->at), b->bytes};
-  device_->launch(s->handle, random_duration(r), {}, {&all, 1});
-  b->add_use(s->next_use());
+  read_on(*b, *s, r, announce);
+}
+
+void run::read_on(block& b, stream_model& s, random_source& r, bool announce) {
+  order_before(b, s, r, true);
+  const sim::range all{pointer(b.at), b.bytes};
+  device_->launch(s.handle, random_duration(r), {}, {&all, 1});
+  b.add_use(s.next_use());
   ++figures_.launches;
   if (!announce) return;
-  const auto done = random_route(*s, r).by_token ? pool_.record_use(pointer(b->at), s->token)
-                                                 : pool_.record_use(pointer(b->at), raw(*s));
+  const auto done = random_route(s, r).by_token ? here_->pool.record_use(pointer(b.at), token_of(s))
+                                                : here_->pool.record_use(pointer(b.at), raw(s));
   ++figures_.other_calls;
-  if (!done) return check_error(done.error(), "record_use", b->bytes, b->alignment);
-  b->announced.push_back(s->number);
-  if (journal_.is_on) journal_.use(b->at, s->number);
+  if (!done) return check_error(done.error(), "record_use", b.bytes, b.alignment);
+  b.announced.push_back(s.number);
+  if (journal_.is_on) journal_.use(b.at, s.number);
 }
 
 // --- freeing --------------------------------------------------------------------------------------------------------
@@ -269,14 +278,14 @@ void run::free_block(block& b, stream_model& s, random_source& r) {
   if (!by_itself) {
     if (!call_deallocate(at, bytes, s, random_route(s, r))) return;
   } else {
-    const auto done = pool_.try_deallocate_direct(pointer(at));
+    const auto done = here_->pool.try_deallocate_direct(pointer(at));
     if (!done && is_lost_ && done.error().code == errc::device_lost) return;
     if (!done) fail("a right direct free was refused: " + done.error().message());
     if (journal_.is_on) journal_.deallocate(at, 0);
     ++figures_.deallocations;
   }
-  live_.remove(at);
-  freed_.push_back(at);
+  here_->live.remove(at);
+  here_->freed.push_back({at, device_->now_ns()});
 }
 
 void run::deallocate_one(random_source& r) {
@@ -295,13 +304,13 @@ void run::deallocate_many(random_source& r) {
   stream_model* all = pick_stream(r);
   if (!all) return;
   std::vector<std::uintptr_t> chosen;
-  for (const auto& [at, b] : live_)
+  for (const auto& [at, b] : here_->live)
     if (r.chance(percent) && is_usable(b)) chosen.push_back(at);
   say([&] {
     return "  " + std::to_string(chosen.size()) + (is_one_way ? " on stream " + std::to_string(all->number) : "");
   });
   for (const std::uintptr_t at : chosen) {
-    block* b = live_.find(at);
+    block* b = here_->live.find(at);
     if (!b) continue;
     stream_model* s = is_one_way || b->uses.empty() ? nullptr : by_number(b->uses.front().stream);
     if (s && !is_mine(*s)) s = nullptr;
@@ -314,19 +323,24 @@ void run::bad_call(random_source& r) {
   stream_model* s = pick_stream(r);
   if (!s) return;
   const auto refused = [&](std::uintptr_t at, std::size_t bytes, const char* what) {
-    const auto done =
-        bytes ? pool_.try_deallocate(pointer(at), bytes, raw(*s)) : pool_.try_deallocate(pointer(at), raw(*s));
+    const auto done = bytes ? here_->pool.try_deallocate(pointer(at), bytes, raw(*s))
+                            : here_->pool.try_deallocate(pointer(at), raw(*s));
     ++figures_.other_calls;
     if (done) fail(std::string("freed: ") + what);
     note(static_cast<std::uint64_t>(done.error().code));
     if (!is_bug(done.error().code) && !has_faults_) fail(std::string(what) + ": " + done.error().message());
   };
-  if (!freed_.empty()) {
-    const std::uintptr_t at = freed_[r.below(freed_.size())];
-    if (!live_.find(at)) refused(at, 0, "a block that is free");
+  if (!here_->freed.empty()) {
+    const std::uintptr_t at = here_->freed[r.below(here_->freed.size())].at;
+    if (!here_->live.find(at)) refused(at, 0, "a block that is free");
   }
-  if (pool_.try_allocate(1 + r.below(4096), raw(*s), 3 + 2 * r.below(100))) fail("an odd alignment is served");
-  if (pool_.try_allocate(SIZE_MAX - r.below(1 << 20), raw(*s))) fail("a size near the top is served");
+  if (here_->pool.try_allocate(1 + r.below(4096), raw(*s), 3 + 2 * r.below(100))) fail("an odd alignment is served");
+  if (here_->pool.try_allocate(SIZE_MAX - r.below(1 << 20), raw(*s))) fail("a size near the top is served");
+  for (const auto& other : pools_) {
+    if (other.get() == here_) continue;
+    if (token_of(*s) && other->pool.try_allocate(64, token_of(*s))) fail("a token of another pool serves");
+    if (!other->live.empty()) refused(other->live.nth(r.below(other->live.size())).at, 0, "a block of another pool");
+  }
   const block* b = pick_block(r);
   if (!b) return;
   if (b->bytes > 256 && !b->is_direct) refused(b->at + 256, 0, "the inside of a block");

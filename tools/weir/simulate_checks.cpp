@@ -6,7 +6,7 @@
 #include <regex>
 #include <unordered_map>
 
-#include "simulate_listener.hpp"
+#include "simulate_run.hpp"
 
 namespace weir::simulation {
 
@@ -71,31 +71,37 @@ void run::check_error(const error& e, const char* verb, std::size_t bytes, std::
 // After it said no, a pool holds what live blocks pin and little else. Then a request that the rest of the device, or
 // of the limit, could hold in whole chunks must not have been refused.
 void run::check_no_room(std::size_t bytes, std::size_t alignment) {
-  if (!plan_.options.order.other_streams_passed || !plan_.options.order.other_streams_wait) return;
+  if (!here_->plan.options.order.other_streams_passed || !here_->plan.options.order.other_streams_wait) return;
   // Each of those aside may lie where nothing else does.
-  std::size_t pinned = 2 * aside_bytes_ + aside_count_ * (plan_.options.region_bytes + 2 * chunk_bytes);
+  std::size_t pinned =
+      2 * here_->aside_bytes + here_->aside_count * (here_->plan.options.region_bytes + 2 * chunk_bytes);
   std::vector<std::uintptr_t> regions;
-  for (const auto& [at, b] : live_) {
+  for (const auto& [at, b] : here_->live) {
     if (b.is_direct)
-      pinned += round_up(watch_.direct_bytes_at(b.at), direct_bytes);
+      pinned += round_up(here_->watch.direct_bytes_at(b.at), direct_bytes);
     else if (b.bytes > medium_bytes_max || b.alignment > medium_bytes_max)
       pinned += round_up((b.bytes + b.alignment) * 2, chunk_bytes) + chunk_bytes;  // big_cache_fit is 1 at most
     else if (regions.empty() || regions.back() != at / chunk_bytes)
       regions.push_back(at / chunk_bytes);
   }
-  pinned += regions.size() * (plan_.options.region_bytes + chunk_bytes);
+  pinned += regions.size() * (here_->plan.options.region_bytes + chunk_bytes);
   const std::size_t worst = round_up(bytes + alignment + 4 * mib, chunk_bytes);
-  const std::size_t room = std::min({limit_, native_limit_, plan_.device_bytes - neighbour_});
+  std::size_t taken = neighbour_;
+  for (const auto& p : pools_)
+    if (p.get() != here_) taken += p->pool.statistics().reserved + p->pool.statistics().direct;
+  const std::size_t room =
+      std::min({here_->limit, here_->native_limit, plan_.device_bytes - std::min(plan_.device_bytes, taken)});
   if (pinned + worst <= room)
     fail("refused " + std::to_string(bytes) + " bytes; live blocks pin at most " + std::to_string(pinned) + " of " +
          std::to_string(room));
 }
 
 void run::check_calls(std::uint64_t before, const char* verb) {
-  const std::uint64_t calls = watch_.calls - before;
+  const std::uint64_t calls = here_->watch.calls - before;
   if (calls <= figures_.calls_most) return;
   figures_.calls_most = calls;
-  const std::uint64_t most = calls_least + calls_each * (streams_ever_ + watch_.allocations_most) + watch_.records;
+  const std::uint64_t most =
+      calls_least + calls_each * (streams_ever_ + here_->watch.allocations_most) + here_->watch.records;
   if (calls > most && handler_calls_ == 0)
     fail(std::string(verb) + " took " + std::to_string(calls) + " calls to the device, " + std::to_string(most) +
          " are enough");
@@ -105,16 +111,18 @@ void run::check_step() {
   handler_calls_ = 0;
   if (found_) throw *found_;
   if (!bugs_.empty()) fail("the bug handler was told: " + bugs_.front());
-  const std::size_t most = std::max(watch_.reserved_most, listener_->reserved_most);
-  watch_.reserved_most = listener_->reserved_most = 0;
-  if (limit_ != SIZE_MAX && most > limit_)
-    fail("reserved " + std::to_string(most) + " passed the limit of " + std::to_string(limit_));
+  for (const auto& p : pools_) {
+    const std::size_t most = std::max(p->watch.reserved_most, p->heard->reserved_most);
+    p->watch.reserved_most = p->heard->reserved_most = 0;
+    if (p->limit != SIZE_MAX && most > p->limit)
+      fail("reserved " + std::to_string(most) + " passed the limit of " + std::to_string(p->limit));
+  }
   const auto violations = device_->violations();
   if (!violations.empty()) fail("violation: " + without_ids(violations.front().text));
 }
 
 std::size_t run::rounded(const block& b) const {
-  if (b.is_direct) return watch_.direct_bytes_at(b.at);
+  if (b.is_direct) return here_->watch.direct_bytes_at(b.at);
   const bool is_aligned = b.alignment > 256;
   const std::size_t padded = is_aligned ? round_up(b.bytes, b.alignment) : b.bytes;
   if (padded <= small_bytes_max && b.alignment <= granule_bytes) return padded;  // to a class: check_classes
@@ -124,13 +132,13 @@ std::size_t run::rounded(const block& b) const {
 
 // A lost device does not say what it has reserved any more, so that stays what it was.
 void run::check_sound() {
-  for (const std::string& broken : pool_.validate())
+  for (const std::string& broken : here_->pool.validate())
     if (!is_lost_ || broken.find("held than reserved") == std::string::npos) fail("validate: " + broken);
 }
 
 void run::check_all() {
   check_sound();
-  const statistics now = pool_.statistics();
+  const statistics now = here_->pool.statistics();
   check_sums(now);
   check_classes(now);
   check_walk(now);
@@ -139,19 +147,20 @@ void run::check_all() {
 
 void run::check_sums(const statistics& now) {
   std::size_t direct = 0, requested = 0;
-  for (const auto& [at, b] : live_) {
+  for (const auto& [at, b] : here_->live) {
     requested += b.bytes;
-    if (b.is_direct) direct += watch_.direct_bytes_at(b.at);
+    if (b.is_direct) direct += here_->watch.direct_bytes_at(b.at);
   }
   if (now.allocated < requested) fail("fewer live bytes than were asked for");
-  if (now.live_count != live_.size()) fail("live_count is " + std::to_string(now.live_count));
-  if (now.allocations - now.deallocations != live_.size()) fail("allocations less deallocations are not live_count");
-  if (now.allocations != figures_.allocations)
-    fail("allocations are " + std::to_string(now.allocations) + ", were " + std::to_string(figures_.allocations));
+  if (now.live_count != here_->live.size()) fail("live_count is " + std::to_string(now.live_count));
+  if (now.allocations - now.deallocations != here_->live.size())
+    fail("allocations less deallocations are not live_count");
+  if (now.allocations != here_->allocations)
+    fail("allocations are " + std::to_string(now.allocations) + ", were " + std::to_string(here_->allocations));
   if (now.direct != direct) fail("direct is " + std::to_string(now.direct));
   if (!is_lost_ && now.held > now.reserved) fail("more held than reserved");
   if (now.held != now.allocated - now.direct + now.free) fail("held is not live and free");
-  if (now.reserved > limit_ || now.direct > limit_ - now.reserved) fail("the limit is passed");
+  if (now.reserved > here_->limit || now.direct > here_->limit - now.reserved) fail("the limit is passed");
   if (now.reserved > plan_.device_bytes) fail("more reserved than there is");
   if (now.cached > now.free || now.pending > now.free || now.cached + now.pending > now.free)
     fail("more cached and pending than free");
@@ -162,8 +171,8 @@ void run::check_sums(const statistics& now) {
   const auto& s = now.served;
   if (s.cache + s.heap + s.big_cache + s.other_passed + s.native + s.other_waited + s.direct != now.allocations)
     fail("what served allocations is not all of them");
-  if (plan_.has_observer && listener_->live != static_cast<std::int64_t>(live_.size()))
-    fail("the observer knows of " + std::to_string(listener_->live) + " live blocks");
+  if (here_->plan.has_observer && here_->heard->live != static_cast<std::int64_t>(here_->live.size()))
+    fail("the observer knows of " + std::to_string(here_->heard->live) + " live blocks");
 }
 
 // Live blocks by class, against what they were asked for. In need a block of a larger class serves, and above 16 MiB
@@ -171,7 +180,7 @@ void run::check_sums(const statistics& now) {
 void run::check_classes(const statistics& now) {
   std::vector<std::uint64_t> counts(now.classes.size());
   std::size_t exact = 0, large = 0, at_least = 0;
-  for (const auto& [at, b] : live_) {
+  for (const auto& [at, b] : here_->live) {
     const std::size_t n = rounded(b);
     const bool is_small = !b.is_direct && n != 0 && n <= small_bytes_max && b.alignment <= granule_bytes;
     if (is_small) {
@@ -199,33 +208,36 @@ void run::check_walk(const statistics& now) {
     std::size_t free = 0, pending = 0, cached = 0;
   };
   std::unordered_map<std::uint64_t, sums> by_stream;
-  std::size_t live = 0, cached = 0, pooled = 0, count = 0, known = 0;
+  std::size_t live = 0, cached = 0, pending = 0, pooled = 0, count = 0, known = 0;
   std::vector<std::pair<std::uintptr_t, std::size_t>> all;
-  pool_.walk([&](const block_info& b) {
+  here_->pool.walk([&](const block_info& b) {
     const auto at = reinterpret_cast<std::uintptr_t>(b.pointer);
     all.emplace_back(at, b.bytes);
     sums& of = by_stream[b.stream_id];
     if (b.state == block_state::free) of.free += b.bytes;
     if (b.state == block_state::pending) of.pending += b.bytes;
+    if (b.state == block_state::pending) pending += b.bytes;
     if (b.state == block_state::cached) cached += b.bytes;
     if (!b.direct) pooled += b.bytes;
     if (b.state != block_state::live) return;
     live += b.bytes;
     ++count;
-    const block* mine = live_.find(at);
+    const block* mine = here_->live.find(at);
     if (mine && b.bytes >= mine->bytes) ++known;
   });
-  if (count != live_.size()) fail("walk finds " + std::to_string(count) + " live blocks");
-  if (known != live_.size()) fail("walk does not find all live blocks, or not as large as they were asked for");
+  if (count != here_->live.size()) fail("walk finds " + std::to_string(count) + " live blocks");
+  if (known != here_->live.size()) fail("walk does not find all live blocks, or not as large as they were asked for");
   std::ranges::sort(all);
   for (std::size_t i = 1; i < all.size(); ++i)
     if (all[i - 1].first + all[i - 1].second > all[i].first) fail("walk shows ranges that overlap");
   // An aligned block above 16 MiB, or a direct one, counts with what lies before it, and is shown from its begin on.
-  const bool has_aligned = std::ranges::any_of(live_, [&](const auto& one) {
+  const bool has_aligned = std::ranges::any_of(here_->live, [&](const auto& one) {
     return one.second.alignment > 256 && (one.second.is_direct || rounded(one.second) == 0);
   });
   if (has_aligned ? live > now.allocated : live != now.allocated) fail("walk finds other live bytes than statistics");
   if (cached != now.cached) fail("walk finds other cached bytes than statistics");
+  if (pending != now.pending)
+    fail("walk finds " + std::to_string(pending) + " bytes pending, statistics say " + std::to_string(now.pending));
   if (pooled > now.held) fail("walk finds more than is held");
   for (const stream_statistics& s : now.streams) {
     const auto seen = by_stream.find(s.id);

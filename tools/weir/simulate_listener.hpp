@@ -4,12 +4,13 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 
-#include "simulate_run.hpp"
+#include "weir/observer.hpp"
 
 namespace weir::simulation {
 
-struct run::listener final : observer {
+struct listener final : observer {
   std::size_t reserved_most = 0;
   std::int64_t live = 0;
   std::uint64_t failures = 0;

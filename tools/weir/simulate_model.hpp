@@ -6,12 +6,15 @@
 // record_use.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <vector>
 
+#include "simulate_plan.hpp"
 #include "weir/stream.hpp"
 
 namespace weir::simulation {
@@ -63,13 +66,16 @@ struct stream_model {
 
   unsigned number = 0;  // never comes back
   stream_handle handle = nullptr;
-  weir::stream token{};
+  std::array<weir::stream, pools_most> tokens{};
   unsigned owner = of_all;   // a per-thread default stream is its thread's alone
   bool is_special = false;   // never dies
   bool is_blocking = false;  // with the legacy stream, which then may not be used while this one is captured
   bool is_capturing = false;
   std::uint64_t work = 0;
 
+  bool has_token() const {
+    return std::ranges::any_of(tokens, [](const weir::stream& t) { return static_cast<bool>(t); });
+  }
   use next_use() { return {number, ++work}; }
 };
 

@@ -18,7 +18,8 @@ constexpr named_operation operations[]{
     {"free_many", 4},   {"write", 10},       {"share", 6},      {"create_stream", 3}, {"retire_stream", 2},
     {"lose_stream", 1}, {"start_thread", 3}, {"end_thread", 2}, {"pass_on", 3},       {"advance", 8},
     {"synchronize", 3}, {"stall", 1},        {"trim", 3},       {"defragment", 2},    {"set_limit", 1},
-    {"neighbour", 1},   {"direct", 1},       {"capture", 2},    {"bad_call", 2},
+    {"neighbour", 1},   {"direct", 1},       {"capture", 2},    {"relay", 6},         {"squeeze", 1},
+    {"replace", 2},     {"guest", 2},        {"rest", 1},       {"bad_call", 2},
 };
 static_assert(std::size(operations) == operation_count);
 
@@ -50,7 +51,8 @@ pool_options random_options(random_source& r, std::size_t device_bytes) {
   o.checked = r.chance(15);
   o.trust_handles = r.chance(10);
   o.guard_capture = r.chance(10);
-  o.order = {r.chance(90), r.chance(90), r.chance(90)};
+  o.bypass = r.chance(3);
+  o.order = {r.chance(90), r.chance(90), r.chance(85), r.chance(90)};
   if (r.chance(30)) o.bytes_max = std::max(chunk_bytes, device_bytes / (1 + r.below(4)));
   if (r.chance(20)) o.soft_bytes_max = std::max(chunk_bytes, std::min(o.bytes_max, device_bytes) / (1 + r.below(4)));
   while (o.trim.size() < 3 && r.chance(40)) o.trim.push_back(random_policy(r, device_bytes));
@@ -61,6 +63,16 @@ pool_options random_options(random_source& r, std::size_t device_bytes) {
   o.cache_bytes_max = r.chance(60) ? o.cache_bytes_max : r.chance(20) ? 0 : r.log_uniform(16 * mib);
   o.slack = r.chance(70) ? 0 : static_cast<double>(r.below(101)) / 100;
   return o;
+}
+
+pool_plan random_pool(random_source& r, std::size_t device_bytes) {
+  pool_plan p;
+  p.has_observer = r.chance(20);
+  p.has_handler = r.chance(25);
+  p.has_soft_handler = r.chance(50);
+  p.is_backed = r.chance(50);
+  p.options = random_options(r, device_bytes);
+  return p;
 }
 
 fault_rates random_faults(random_source& r) {
@@ -113,22 +125,24 @@ plan::plan(const request& asked) {
   size_max = r.chance(40) ? 512 * mib : r.chance(50) ? 20 * mib : 64 * kib;
   check_every = r.chance(10) ? 1 : 40;
   launch_percent = r.chance(50) ? 70 : r.chance(50) ? 10 : 0;
+  aligned_percent = r.chance(85) ? 15 : 80;
+  interrupt_percent = r.chance(50) ? 0 : 20;
   threads_max = static_cast<unsigned>(1 + r.below(threads_most));
   streams_max = static_cast<unsigned>(2 + r.below(streams_most - 1));
-  has_observer = r.chance(20);
-  has_handler = r.chance(25);
-  has_soft_handler = r.chance(50);
-  is_backed = r.chance(50);
   faults = random_faults(r);
-  options = random_options(r, device_bytes);
+  const std::size_t pool_count = r.chance(80) ? 1 : pools_most;
   for (std::size_t i = 0; i < operation_count; ++i)
     weights[i] = r.chance(20) ? 0 : r.chance(15) ? operations[i].weight * 5 : operations[i].weight;
   for (const operation o : {operation::allocate, operation::pairs}) {
     unsigned& weight = weights[static_cast<std::size_t>(o)];
     weight = std::max(weight, operations[static_cast<std::size_t>(o)].weight);
   }
+  while (pools.size() < pool_count) pools.push_back(random_pool(r, device_bytes));
+  pools.resize(std::max<std::size_t>(1, std::min<std::size_t>(pools.size(), asked.pools_max)));
   // A destroyed stream's handle may only be trusted by who never destroys one.
-  if (options.trust_handles) weights[static_cast<std::size_t>(operation::lose_stream)] = 0;
+  if (std::ranges::any_of(pools, [](const pool_plan& p) { return p.options.trust_handles; }))
+    weights[static_cast<std::size_t>(operation::lose_stream)] = weights[static_cast<std::size_t>(operation::replace)] =
+        0;
   threads_max = std::max(1u, std::min(threads_max, asked.threads_max));
   streams_max = std::max(1u, std::min(streams_max, asked.streams_max));
   if (asked.faults) faults = *asked.faults;

@@ -18,6 +18,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "random_source.hpp"
 #include "weir/pool_options.hpp"
@@ -55,6 +56,11 @@ enum class operation : unsigned {
   neighbour,
   direct,
   capture,
+  relay,
+  squeeze,
+  replace,
+  guest,
+  rest,
   bad_call,
   count
 };
@@ -75,6 +81,7 @@ std::optional<plant> parse_plant(std::string_view);
 inline constexpr unsigned steps_default = 160;
 inline constexpr unsigned threads_most = 6;
 inline constexpr unsigned streams_most = 8;
+inline constexpr unsigned pools_most = 2;
 
 // What is asked for: a seed, and what makes its run smaller.
 struct request {
@@ -82,10 +89,20 @@ struct request {
   unsigned steps = steps_default;
   unsigned threads_max = threads_most;
   unsigned streams_max = streams_most;
+  unsigned pools_max = pools_most;
   std::optional<fault_rates> faults{};  // else as the seed chose
   bool is_partial = false;              // only some steps are done:
   std::set<unsigned> only{};
   simulation::plant plant = simulation::plant::none;
+};
+
+// Of one of the run's pools, which stand side by side on its device.
+struct pool_plan {
+  bool has_observer = false;
+  bool has_handler = false;       // of out of memory, which frees
+  bool has_soft_handler = false;  // which trims
+  bool is_backed = false;         // the native pool has the pool's limit too
+  pool_options options{};
 };
 
 struct plan {
@@ -94,15 +111,13 @@ struct plan {
   std::size_t device_bytes;
   std::size_t size_max;
   unsigned check_every;
-  unsigned launch_percent;  // of allocations that a kernel follows
+  unsigned launch_percent;     // of allocations that a kernel follows
+  unsigned aligned_percent;    // of allocations with an alignment of their own
+  unsigned interrupt_percent;  // of steps in which another thread frees while a call waits for the device
   unsigned threads_max;
   unsigned streams_max;
-  bool has_observer;
-  bool has_handler;       // of out of memory, which frees
-  bool has_soft_handler;  // which trims
-  bool is_backed;         // the native pool has the pool's limit too
   fault_rates faults;
-  pool_options options;
+  std::vector<pool_plan> pools;
   std::array<unsigned, operation_count> weights;
 };
 

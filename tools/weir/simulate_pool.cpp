@@ -3,62 +3,21 @@
 // What is done to a simulated pool as a whole, and what becomes of it when all is over.
 #include <algorithm>
 
-#include "simulate_listener.hpp"
+#include "simulate_run.hpp"
 
 namespace weir::simulation {
 
-void run::trim(random_source& r) {
-  const bool by_policies = r.chance(30);
-  const std::size_t keep = r.chance(50) ? 0 : r.below(plan_.device_bytes);
-  say([&] { return by_policies ? std::string("  as the policies say") : "  to " + std::to_string(keep); });
-  if (journal_.is_on) journal_.mark(by_policies ? "trim" : "trim " + std::to_string(keep));
-  const bool is_quiet = r.chance(25);
-  if (is_quiet) device_->synchronize();
-  const std::uint64_t before = watch_.calls;
-  const auto done = by_policies ? pool_.trim() : pool_.trim(keep);
-  check_calls(before, "trim");
-  ++figures_.other_calls;
-  if (!done) return check_error(done.error(), "trim");
-  note(done->reserved_after);
-  check_trim(*done);
-  if (!by_policies && is_quiet) check_quiet_trim(*done, keep);
-}
-
-void run::check_trim(const trim_report& t) {
-  if (t.reserved_after > t.reserved_before) fail("a trim that grew");
-  if (is_lost_) return;
-  const statistics now = pool_.statistics();
-  if (t.reserved_after != now.reserved)
-    fail("a trim says that " + std::to_string(t.reserved_after) + " stay reserved, statistics " +
-         std::to_string(now.reserved));
-  if (t.kept_live + t.kept_pending > now.held) fail("a trim that kept more than is held");
-  if (t.kept_live + t.kept_pending + t.kept_partial + t.kept_free != t.reserved_after)
-    fail("what a trim kept is not what stays reserved");
-}
-
-// With no work left on the device more than was to be kept stays only where blocks are live. What streams left that are
-// not asked, being captured, without a token, another thread's or gone, may be pending still.
-void run::check_quiet_trim(const trim_report& t, std::size_t keep) {
-  const bool may_ask =
-      std::ranges::all_of(streams_, [](const auto& s) { return s->is_special || (s->token && !s->is_capturing); });
-  if (has_faults_ || has_lost_streams_ || !may_ask || threads_.size() > 1 || t.reserved_after <= keep) return;
-  if (t.kept_pending > 0) fail("a trim of a quiet device leaves " + std::to_string(t.kept_pending) + " pending");
-  if (t.kept_free >= chunk_bytes)
-    fail("a trim to " + std::to_string(keep) + " leaves " + std::to_string(t.reserved_after) + ", of it " +
-         std::to_string(t.kept_free) + " free");
-}
-
 void run::set_limit(random_source& r) {
   const std::size_t wanted = r.chance(20) ? SIZE_MAX : chunk_bytes + r.below(plan_.device_bytes);
-  const auto done = pool_.set_bytes_max(wanted);
+  const auto done = here_->pool.set_bytes_max(wanted);
   ++figures_.other_calls;
   say([&] { return "  to " + std::to_string(wanted) + (done ? "" : ": " + done.error().message()); });
   if (journal_.is_on) journal_.mark("limit " + std::to_string(wanted));
   if (done)
-    limit_ = wanted;
+    here_->limit = wanted;
   else if (done.error().code != errc::limit_below_live)
     check_error(done.error(), "set_bytes_max", wanted);
-  watch_.reserved_most = listener_->reserved_most = 0;
+  here_->watch.reserved_most = here_->heard->reserved_most = 0;
 }
 
 void run::neighbour(random_source& r) {
@@ -80,7 +39,7 @@ void run::stall(random_source& r) {
 // Within a call that found no room. Frees some, as a framework's own cache would.
 bool run::asked_for_memory(std::size_t, unsigned attempt) {
   ++handler_calls_;
-  if (!handler_random_ || attempt > 3 || live_.empty()) return false;
+  if (!handler_random_ || attempt > 3 || here_->live.empty()) return false;
   random_source r(handler_random_->next());
   say([&] { return "  asked for memory, attempt " + std::to_string(attempt); });
   try {
@@ -103,14 +62,14 @@ void run::told_of_soft_limit() {
   ++handler_calls_;
   if (!handler_random_) return;
   random_source r(handler_random_->next());
-  if (r.chance(50) && !pool_.trim(0) && !has_faults_) found_ = {"a trim by the soft limit's handler", step_};
+  if (r.chance(50) && !here_->pool.trim(0) && !has_faults_) found_ = {"a trim by the soft limit's handler", step_};
 }
 
 // All is freed, every stream ends, and then nothing is left.
 void run::finish(random_source& r) {
   say([] { return std::string("finish"); });
   handler_random_ = nullptr;
-  watch_.calls_end = ~std::uint64_t{0};
+  here_->watch.calls_end = ~std::uint64_t{0};
   for (std::size_t i = 0; i < fault_count; ++i) device_->inject(static_cast<sim::fault>(i), 0);
   for (const auto& s : streams_)
     if (s->is_capturing) {
@@ -120,50 +79,66 @@ void run::finish(random_source& r) {
   device_->synchronize();
   for (const auto& s : streams_) me_->known[s->number] = s->work;
   tell_all();
-  check_all();
+  for (const auto& p : pools_) {
+    be_at(*p);
+    check_all();
+  }
   if (r.chance(20)) return;  // a pool may go with blocks live, and says so
-  if (is_lost_) return finish_lost(r);
-  while (!live_.empty()) free_block(live_.begin()->second, *pick_stream(r), r);
-  finish_live(r);
+  for (const auto& p : pools_) {
+    be_at(*p);
+    if (is_lost_) finish_lost(r);
+    while (!is_lost_ && !p->live.empty()) free_block(p->live.begin()->second, *pick_stream(r), r);
+  }
+  if (is_lost_) return;
+  finish_streams(r);
+  for (const auto& p : pools_) {
+    be_at(*p);
+    finish_live(r);
+  }
 }
 
 // Nothing can be given back, but nothing may break either.
 void run::finish_lost(random_source& r) {
-  for (std::size_t i = live_.size(); i-- > 0;) free_block(live_.nth(i), *pick_stream(r), r);
-  if (pool_.statistics().live_count != live_.size()) fail("what was freed is not what is live no more");
+  for (std::size_t i = here_->live.size(); i-- > 0;) free_block(here_->live.nth(i), *pick_stream(r), r);
+  if (here_->pool.statistics().live_count != here_->live.size()) fail("what was freed is not what is live no more");
   check_sound();
 }
 
-void run::finish_live(random_source& r) {
+void run::finish_streams(random_source& r) {
   const bool early = r.chance(50);
   for (std::size_t i = streams_.size(); i-- > 0;) {
     stream_model& s = *streams_[i];
     if (s.is_special) continue;
-    if (!pool_.retire(raw(s))) fail("a stream could not be retired");
+    for (const auto& p : pools_)
+      if (!p->pool.retire(raw(s))) fail("a stream could not be retired");
     if (!early) continue;
     device_->destroy_stream(s.handle);
     streams_.erase(streams_.begin() + static_cast<std::ptrdiff_t>(i));
   }
   device_->synchronize();
+}
+
+void run::finish_live(random_source& r) {
   if (has_lost_streams_ || threads_.size() > 1) {
     // What they left needs the pool itself to wait for the device, which running out does, and lowering the limit
     // where it must.
-    if (r.chance(50) && pool_.try_allocate(SIZE_MAX / 8, raw(*streams_[0]))) fail("more than there is");
-    if (const auto lower = pool_.set_bytes_max(chunk_bytes); !lower)
+    if (r.chance(50) && here_->pool.try_allocate(SIZE_MAX / 8, raw(*streams_[0]))) fail("more than there is");
+    if (const auto lower = here_->pool.set_bytes_max(chunk_bytes); !lower)
       fail("nothing is live, and the limit cannot be one chunk: " + lower.error().message());
-    limit_ = chunk_bytes;
-    watch_.reserved_most = listener_->reserved_most = 0;
-    if (pool_.try_allocate(SIZE_MAX / 8, raw(*streams_[0]))) fail("more than there is");
+    here_->limit = chunk_bytes;
+    here_->watch.reserved_most = here_->heard->reserved_most = 0;
+    if (here_->pool.try_allocate(SIZE_MAX / 8, raw(*streams_[0]))) fail("more than there is");
   }
-  const auto done = pool_.trim(0);
+  const auto done = here_->pool.trim(0);
   if (!done) fail("the last trim: " + done.error().message());
   check_all();
   if (done->reserved_after != 0)
     fail("left at the end: " + std::to_string(done->reserved_after) + ", of it live " +
          std::to_string(done->kept_live) + ", pending " + std::to_string(done->kept_pending) + ", partial " +
          std::to_string(done->kept_partial) + ", free " + std::to_string(done->kept_free));
-  if (watch_.allocations_live != 0) fail("native allocations left: " + std::to_string(watch_.allocations_live));
-  if (plan_.has_observer && listener_->live != 0) fail("the observer counts otherwise");
+  if (here_->watch.allocations_live != 0)
+    fail("native allocations left: " + std::to_string(here_->watch.allocations_live));
+  if (here_->plan.has_observer && here_->heard->live != 0) fail("the observer counts otherwise");
 }
 
 }  // namespace weir::simulation

@@ -6,8 +6,6 @@
 #include <numeric>
 #include <utility>
 
-#include "simulate_listener.hpp"
-
 namespace weir::simulation {
 
 namespace {
@@ -45,25 +43,13 @@ void figures::add(const figures& other) {
 run::run(const request& asked, bool with_journal)
     : asked_(asked),
       plan_(asked),
-      device_(sim::device::make({.bytes_total = plan_.device_bytes, .threads_apart = true})),
-      listener_(std::make_shared<listener>()),
-      limit_(plan_.options.bytes_max) {
+      device_(sim::device::make({.bytes_total = plan_.device_bytes, .threads_apart = true})) {
   journal_.is_on = with_journal;
   set_bug_handler(note_bug);
   bugs_here = &bugs_;
   random_source r = numbers_of(asked_.seed, of_birth);
-  pool_options options = plan_.options;
-  if (plan_.has_observer) options.observer = listener_;
-  if (plan_.has_handler)
-    options.on_out_of_memory = [this](std::size_t bytes, unsigned attempt, const memory_report&) {
-      return asked_for_memory(bytes, attempt);
-    };
-  if (plan_.has_soft_handler) options.on_soft_limit = [this](std::size_t, std::size_t) { told_of_soft_limit(); };
-  // Half of the limited pools have a native pool with the same limit behind them.
-  const bool is_backed = limit_ != SIZE_MAX && plan_.is_backed;
-  if (is_backed) native_limit_ = limit_;
-  auto beneath = std::make_unique<watched_backend>(device_->make_backend(is_backed ? limit_ : 0), watch_, asked_.plant);
-  pool_ = pool::make(std::move(beneath), options);
+  for (const pool_plan& each : plan_.pools) make_pool(each);
+  be_at(*pools_.front());
   streams_.push_back(std::make_unique<stream_model>(
       stream_model{.number = next_stream_++, .handle = legacy_stream(), .is_special = true}));
   if (journal_.is_on) journal_.birth(0, "legacy");
@@ -74,6 +60,28 @@ run::run(const request& asked, bool with_journal)
   create_stream(r);
 }
 
+void run::make_pool(const pool_plan& what) {
+  auto made = std::make_unique<tested_pool>();
+  tested_pool& p = *made;
+  p.number = pools_.size();
+  p.plan = what;
+  pools_.push_back(std::move(made));
+  pool_options options = what.options;
+  if (what.has_observer) options.observer = p.heard;
+  if (what.has_handler)
+    options.on_out_of_memory = [this](std::size_t bytes, unsigned attempt, const memory_report&) {
+      return asked_for_memory(bytes, attempt);
+    };
+  if (what.has_soft_handler) options.on_soft_limit = [this](std::size_t, std::size_t) { told_of_soft_limit(); };
+  // Half of the limited pools have a native pool with the same limit behind them.
+  p.limit = options.bytes_max;
+  const bool is_backed = p.limit != SIZE_MAX && what.is_backed;
+  if (is_backed) p.native_limit = p.limit;
+  p.pool = pool::make(
+      std::make_unique<watched_backend>(device_->make_backend(is_backed ? p.limit : 0), p.watch, asked_.plant),
+      options);
+}
+
 run::~run() { bugs_here = nullptr; }
 
 std::optional<failure> run::go() {
@@ -82,16 +90,19 @@ std::optional<failure> run::go() {
   bugs_here = &bugs_;
   const bool is_pool_first = numbers_of(asked_.seed, of_end).chance(50);
   if (!is_pool_first) crew_->end_all();
-  const std::size_t live = live_.size();
-  pool_ = {};
+  for (const auto& p : pools_) p->pool = {};
   crew_->end_all();
-  figures_.native_calls = watch_.calls;
   note(device_->now_ns());
-  note(watch_.calls);
+  for (const auto& p : pools_) {
+    figures_.native_calls += p->watch.calls;
+    note(p->watch.calls);
+  }
   if (found_) return found_;
   try {
-    if (plan_.has_observer && listener_->leaked != live)
-      fail("live at the end: " + std::to_string(live) + ", the observer was told " + std::to_string(listener_->leaked));
+    for (const auto& p : pools_)
+      if (p->plan.has_observer && p->heard->leaked != p->live.size())
+        fail("live at the end: " + std::to_string(p->live.size()) + ", the observer was told " +
+             std::to_string(p->heard->leaked));
     check_step();
   } catch (const failure& f) {
     found_ = f;
@@ -103,6 +114,10 @@ unsigned run::thread_of(unsigned step) const {
   if (threads_.size() == 1) return threads_.front()->number;
   random_source r(asked_.seed * 7'919 + step / 3);
   return threads_[r.below(threads_.size())]->number;
+}
+
+std::size_t run::pool_of(unsigned step) const {
+  return pools_.size() == 1 ? 0 : random_source(asked_.seed * 104'729 + step / 2).below(pools_.size());
 }
 
 bool run::is_left_out(unsigned step) const { return asked_.is_partial && !asked_.only.contains(step); }
@@ -148,14 +163,21 @@ void run::do_step(unsigned step) {
   if (journal_.is_on) journal_.now_ns = device_->now_ns();
   say([&] { return std::to_string(step) + " " + to_string(what) + ", thread " + std::to_string(me_->number); });
   handler_random_ = &r;
-  watch_.calls_end = watch_.calls + calls_of_a_step_max;
-  watch_.allocations_most = watch_.allocations_live;
+  be_at(*pools_[pool_of(step)]);
+  for (const auto& p : pools_) {
+    p->watch.calls_end = p->watch.calls + calls_of_a_step_max;
+    p->watch.allocations_most = p->watch.allocations_live;
+  }
   arm_faults(r);
   perform(what, r);
   ++figures_.steps;
   note(device_->now_ns());
   check_step();
-  if (step % plan_.check_every == 0) check_all();
+  if (step % plan_.check_every != 0) return;
+  for (const auto& p : pools_) {
+    be_at(*p);
+    check_all();
+  }
 }
 
 // By rate, in steps of 1000: the next few calls of the kind fail, after a few that do not.
@@ -165,16 +187,19 @@ void run::arm_faults(random_source& r) {
     const auto kind = static_cast<sim::fault>(i);
     const bool is_endless = kind == sim::fault::unfinished && r.chance(30);
     const auto count = is_endless ? ~0u : static_cast<unsigned>(1 + r.below(6));
-    const auto after = static_cast<unsigned>(r.below(6));
-    fault_rates one{};
-    one[i] = 1;
-    const std::string name = to_text(one).substr(0, to_text(one).find('='));
-    say([&] { return "  fault: " + name + ", " + std::to_string(count) + " after " + std::to_string(after); });
-    if (journal_.is_on) journal_.mark("fault " + name);
-    device_->inject(kind, count, after);
-    has_faults_ = true;
-    is_lost_ |= kind == sim::fault::sticky;
+    arm_fault(kind, count, static_cast<unsigned>(r.below(6)));
   }
+}
+
+void run::arm_fault(sim::fault kind, unsigned count, unsigned after) {
+  fault_rates one{};
+  one[static_cast<std::size_t>(kind)] = 1;
+  const std::string name = to_text(one).substr(0, to_text(one).find('='));
+  say([&] { return "  fault: " + name + ", " + std::to_string(count) + " after " + std::to_string(after); });
+  if (journal_.is_on) journal_.mark("fault " + name);
+  device_->inject(kind, count, after);
+  has_faults_ = true;
+  is_lost_ |= kind == sim::fault::sticky;
 }
 
 void run::perform(operation what, random_source& r) {
@@ -198,7 +223,9 @@ void run::perform(operation what, random_source& r) {
     case operation::stall: return stall(r);
     case operation::trim: return trim(r);
     case operation::defragment: {
-      const auto done = pool_.defragment();
+      const std::uint64_t waits = here_->watch.waits;
+      const auto done = here_->pool.defragment();
+      if (here_->watch.waits != waits) fail("a defragmentation waits");
       ++figures_.other_calls;
       if (journal_.is_on) journal_.mark("defragment");
       if (!done) return check_error(done.error(), "defragment");
@@ -209,6 +236,11 @@ void run::perform(operation what, random_source& r) {
     case operation::neighbour: return neighbour(r);
     case operation::direct: return allocate_direct(r);
     case operation::capture: return capture(r);
+    case operation::relay: return relay(r);
+    case operation::squeeze: return squeeze(r);
+    case operation::replace: return replace_stream(r);
+    case operation::guest: return;
+    case operation::rest: return rest(r);
     case operation::bad_call: return bad_call(r);
     case operation::count: break;
   }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One run: a pool on a simulated device, threads and streams that use it as a right program would, faults, and the
-// checkers that stand outside of it. Same request, same run, bit for bit: figures::hash takes in everything that could
-// be observed, addresses relative to the device.
+// One run: a pool or two on a simulated device, threads and streams that use it as a right program would, faults, and
+// the checkers that stand outside of it. Same request, same run, bit for bit: figures::hash takes in everything that
+// could be observed, addresses relative to the device.
 //
 //     simulation::run one({.seed = 7});
 //     const auto found = one.go();     // nothing, or what went wrong at which step
@@ -13,14 +13,15 @@
 
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
-#include "simulate_backend.hpp"
 #include "simulate_crew.hpp"
 #include "simulate_journal.hpp"
 #include "simulate_model.hpp"
 #include "simulate_plan.hpp"
+#include "simulate_tested.hpp"
 #include "weir/pool.hpp"
 #include "weir/sim.hpp"
 
@@ -54,7 +55,6 @@ class run {
   const simulation::plan& plan() const noexcept { return plan_; }
 
  private:
-  struct listener;
   // How a stream is named in a call, and whether a free says its size.
   struct route {
     bool by_token = false;
@@ -62,16 +62,20 @@ class run {
   };
 
   // the scheduler (simulate_run.cpp)
+  void make_pool(const pool_plan&);
+  void be_at(tested_pool& p) { here_ = &p; }
   unsigned take_turn(unsigned me);
   unsigned thread_of(unsigned step) const;
+  std::size_t pool_of(unsigned step) const;
   void be(unsigned thread);
   bool is_left_out(unsigned step) const;
   void do_step(unsigned step);
   void perform(operation, random_source&);
   void arm_faults(random_source&);
+  void arm_fault(sim::fault, unsigned count, unsigned after);
 
   // blocks (simulate_blocks.cpp)
-  bool allocate_on(stream_model&, std::size_t bytes, std::size_t alignment, random_source&);
+  block* allocate_on(stream_model&, std::size_t bytes, std::size_t alignment, random_source&);
   result<void*> call_allocate(std::size_t bytes, std::size_t alignment, stream_model&, const route&);
   bool call_deallocate(std::uintptr_t at, std::size_t bytes, stream_model&, const route&);
   std::uintptr_t checked_place(void* got, std::size_t bytes, std::size_t alignment);
@@ -83,15 +87,25 @@ class run {
   void launch_write(block&, stream_model&, random_source&);
   void write(random_source&);
   void share(random_source&);
+  void read_on(block&, stream_model&, random_source&, bool announce);
   void order_before(const block&, stream_model&, random_source&, bool with_announced);
   void free_block(block&, stream_model&, random_source&);
   void deallocate_one(random_source&);
   void deallocate_many(random_source&);
   void bad_call(random_source&);
 
+  // programs in the small (simulate_relay.cpp)
+  void relay(random_source&);
+  void squeeze(random_source&);
+  void replace_stream(random_source&);
+  void keep_busy(stream_model&, random_source&);
+  void ask_again(unsigned stream, std::size_t bytes, std::size_t count, random_source&);
+
   // streams and threads (simulate_streams.cpp)
   void create_stream(random_source&);
   void end_stream(random_source&, bool retire);
+  bool end_one(stream_model&, random_source&, bool retire);
+  bool retire_everywhere(stream_model&, random_source&);
   void start_thread();
   route random_route(const stream_model&, random_source&) const;
   void end_thread(random_source&);
@@ -105,6 +119,8 @@ class run {
   stream_model* by_number(unsigned);
   stream_model& own_default();
   block* pick_block(random_source&);
+  weir::stream& token_of(stream_model& s) const { return s.tokens[here_->number]; }
+  const weir::stream& token_of(const stream_model& s) const { return s.tokens[here_->number]; }
   bool is_mine(const stream_model& s) const { return s.owner == stream_model::of_all || s.owner == me_->number; }
   bool is_usable(const block&);
   bool knows(const use&) const;
@@ -112,9 +128,6 @@ class run {
   void hear();
 
   // the pool as a whole (simulate_pool.cpp)
-  void trim(random_source&);
-  void check_trim(const trim_report&);
-  void check_quiet_trim(const trim_report&, std::size_t keep);
   void set_limit(random_source&);
   void neighbour(random_source&);
   void stall(random_source&);
@@ -122,7 +135,24 @@ class run {
   void told_of_soft_limit();
   void finish(random_source&);
   void finish_lost(random_source&);
+  void finish_streams(random_source&);
   void finish_live(random_source&);
+
+  // trims (simulate_trim.cpp)
+  struct layout {
+    std::size_t longest = 0;
+    std::set<std::uintptr_t> chunks{};
+    std::map<std::uintptr_t, std::size_t> ranges{};
+  };
+  void trim(random_source&);
+  void trim_by_policies(bool is_quiet);
+  void rest(random_source&);
+  std::optional<trim_report> call_trim(std::optional<std::size_t> keep);
+  layout look_at_layout() const;
+  void check_trim(const trim_report&);
+  void check_no_more(const layout& before, std::size_t keep, std::size_t reserved) const;
+  void check_quiet_trim(const trim_report&, std::size_t keep) const;
+  void check_not_idle(const layout& before, std::uint64_t ns) const;
 
   // checks (simulate_checks.cpp)
   void check_error(const error&, const char* verb, std::size_t bytes = 0, std::size_t alignment = 0);
@@ -151,11 +181,8 @@ class run {
   simulation::journal journal_;
   simulation::figures figures_;
   std::shared_ptr<sim::device> device_;
-  std::shared_ptr<listener> listener_;
-  watched_backend::watch watch_;
-  pool pool_;
-  std::size_t limit_;
-  std::size_t native_limit_ = SIZE_MAX;  // of the native pool itself
+  std::vector<std::unique_ptr<tested_pool>> pools_;
+  tested_pool* here_ = nullptr;  // whose step it is
   std::size_t neighbour_ = 0;
   std::vector<std::unique_ptr<stream_model>> streams_;
   std::vector<std::unique_ptr<thread_model>> threads_;
@@ -164,13 +191,10 @@ class run {
   unsigned told_ = 0;
   unsigned next_stream_ = 0;
   unsigned next_thread_ = 0;
-  unsigned streams_ever_ = 0;  // what the pool may have met
-  block_table live_;
-  std::size_t aside_bytes_ = 0, aside_count_ = 0;  // live, but in no table: a few of pairs()
-  std::vector<std::uintptr_t> freed_;              // some addresses that were
-  bool has_faults_ = false;                        // some were injected, so calls may fail
-  bool is_lost_ = false;                           // the device may be
-  bool has_lost_streams_ = false;                  // what they freed needs the device synchronised
+  unsigned streams_ever_ = 0;      // what a pool may have met
+  bool has_faults_ = false;        // some were injected, so calls may fail
+  bool is_lost_ = false;           // the device may be
+  bool has_lost_streams_ = false;  // what they freed needs the device synchronised
   random_source* handler_random_ = nullptr;
   stream_model* handler_stream_ = nullptr;
   unsigned handler_calls_ = 0;

@@ -26,6 +26,7 @@ class shrinker {
       if (with([&](request& q) { q.threads_max = n; })) break;
     for (unsigned n = 1; n < best_.asked.streams_max; ++n)
       if (with([&](request& q) { q.streams_max = n; })) break;
+    with([](request& q) { q.pools_max = 1; });
     with([](request& q) { q.faults = fault_rates{}; });
     leave_out_steps();
     return std::move(best_);
@@ -106,6 +107,7 @@ std::string command_of(const request& q) {
   if (q.is_partial) line += " --only " + text_of_steps(q.only);
   if (q.threads_max != threads_most) line += " --threads " + std::to_string(q.threads_max);
   if (q.streams_max != streams_most) line += " --streams " + std::to_string(q.streams_max);
+  if (q.pools_max != pools_most) line += " --pools " + std::to_string(q.pools_max);
   if (q.faults) line += " --faults " + to_text(*q.faults);
   return line;
 }

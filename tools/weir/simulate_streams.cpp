@@ -34,7 +34,9 @@ stream_model* run::pick_shared(random_source& r, const stream_model* but) {
   return able.empty() ? nullptr : able[r.below(able.size())];
 }
 
-block* run::pick_block(random_source& r) { return live_.empty() ? nullptr : &live_.nth(r.below(live_.size())); }
+block* run::pick_block(random_source& r) {
+  return here_->live.empty() ? nullptr : &here_->live.nth(r.below(here_->live.size()));
+}
 
 bool run::knows(const use& u) const {
   const auto in = [&](const std::map<unsigned, std::uint64_t>& known) {
@@ -81,14 +83,16 @@ void run::create_stream(random_source& r) {
   s->is_blocking = r.chance(20);
   s->handle = device_->create_stream(!s->is_blocking);
   if (r.chance(60)) {
-    auto token = pool_.stream(raw(*s));
-    if (!token && !has_faults_) fail("no token: " + token.error().message());
-    if (token) s->token = *token;
+    for (const auto& p : pools_) {
+      auto token = p->pool.stream(raw(*s));
+      if (!token && !has_faults_) fail("no token: " + token.error().message());
+      if (token) s->tokens[p->number] = *token;
+    }
   }
   ++streams_ever_;
   note(place(s->handle));
   say([&] {
-    return "  stream " + std::to_string(s->number) + (s->token ? " with a token" : "") +
+    return "  stream " + std::to_string(s->number) + (s->has_token() ? " with a token" : "") +
            (s->is_blocking ? ", blocking" : "");
   });
   if (journal_.is_on) journal_.birth(s->number, s->is_blocking ? "blocking" : "non-blocking");
@@ -100,42 +104,49 @@ void run::hand_uses(stream_model& from, stream_model& to) {
   device_->order(from.handle, to.handle);
   if (journal_.is_on) journal_.order(from.number, to.number);
   const use there = to.next_use();
-  for (auto& [at, b] : live_) {
-    if (!b.is_used_on(from.number)) continue;
-    if (b.is_announced(from.number)) {
-      b.is_frozen = true;
-    } else {
-      std::erase_if(b.uses, [&](const use& u) { return u.stream == from.number; });
-      b.add_use(there);
+  for (const auto& p : pools_)
+    for (auto& [at, b] : p->live) {
+      if (!b.is_used_on(from.number)) continue;
+      if (b.is_announced(from.number)) {
+        b.is_frozen = true;
+      } else {
+        std::erase_if(b.uses, [&](const use& u) { return u.stream == from.number; });
+        b.add_use(there);
+      }
     }
-  }
 }
 
 // Retired and destroyed, or, where nobody has a token, only destroyed.
-void run::end_stream(random_source& r, bool retire) {
-  const std::size_t index = r.below(streams_.size());
-  stream_model& s = *streams_[index];
+void run::end_stream(random_source& r, bool retire) { end_one(*streams_[r.below(streams_.size())], r, retire); }
+
+// False where that stream may not end.
+bool run::end_one(stream_model& s, random_source& r, bool retire) {
   const bool is_everybodys = s.owner == stream_model::of_all;
-  if (s.is_special || s.is_capturing || !is_everybodys || (!retire && s.token)) return;
+  if (s.is_special || s.is_capturing || !is_everybodys || (!retire && s.has_token())) return false;
   stream_model* heir = pick_shared(r, &s);
-  if (!heir) return;
+  if (!heir) return false;
   say([&] { return "  stream " + std::to_string(s.number) + (retire ? " retired" : " lost"); });
   if (r.chance(20)) synchronize_with(s);
   hand_uses(s, *heir);
-  if (retire) {
-    const auto done = s.token && r.chance(70) ? pool_.retire(s.token) : pool_.retire(raw(s));
-    ++figures_.other_calls;
-    if (!done) {
-      check_error(done.error(), "retire");
-      has_lost_streams_ = true;
-    }
-    if (done && s.token && pool_.try_allocate(64, s.token)) fail("a retired token still serves");
-  } else {
-    has_lost_streams_ = true;
-  }
+  if (!retire || !retire_everywhere(s, r)) has_lost_streams_ = true;
   if (journal_.is_on) journal_.retirement(s.number);
   device_->destroy_stream(s.handle);
-  streams_.erase(streams_.begin() + static_cast<std::ptrdiff_t>(index));
+  std::erase_if(streams_, [&](const auto& each) { return each.get() == &s; });
+  return true;
+}
+
+// In every pool that may know it. False where one could not.
+bool run::retire_everywhere(stream_model& s, random_source& r) {
+  bool is_done = true;
+  for (const auto& p : pools_) {
+    const weir::stream& token = s.tokens[p->number];
+    const auto done = token && r.chance(70) ? p->pool.retire(token) : p->pool.retire(raw(s));
+    ++figures_.other_calls;
+    if (!done) check_error(done.error(), "retire");
+    if (done && token && p->pool.try_allocate(64, token)) fail("a retired token still serves");
+    is_done = is_done && done;
+  }
+  return is_done;
 }
 
 void run::synchronize_with(stream_model& s) {
@@ -194,11 +205,7 @@ void run::end_thread(random_source& r) {
   stream_model* heir = pick_shared(r, &own);
   if (!heir) return;
   hand_uses(own, *heir);
-  if (r.chance(50)) {
-    const auto done = pool_.retire(raw(own));
-    ++figures_.other_calls;
-    if (!done) check_error(done.error(), "retire of a thread's default stream");
-  }
+  if (own.has_token() || r.chance(50)) retire_everywhere(own, r);
   has_lost_streams_ = true;
   if (r.chance(50)) tell_all();
   if (journal_.is_on) journal_.retirement(own.number);

@@ -326,6 +326,24 @@ TEST_CASE("idle: a stream that only its own calls may touch is idle no sooner") 
   CHECK(reserved(s) == 0);
 }
 
+TEST_CASE("policies: what another stream freed goes too, once that is done, though nobody asks for memory any more") {
+  for (const trim_policy& policy : {decay(1s), idle(1s)}) {
+    INFO("rule " << static_cast<int>(policy.kind));
+    scene s({.trim = {policy}});
+    const weir::stream from = s.make_stream(), to = s.make_stream();
+    std::vector<void*> blocks;
+    for (int i = 0; i < 20; ++i) blocks.push_back(s.get(3 * MiB, from));
+    s.order(from, to);
+    for (void* p : blocks) s.put(p, 3 * MiB, to);
+    s.device->synchronize();
+    for (int i = 0; i < 4; ++i) {
+      s.device->advance(ns(20s));
+      must(s.pool.trim());
+    }
+    CHECK(s.pool.statistics().reserved == 0);
+  }
+}
+
 TEST_CASE("policies: together each still has its way") {
   scene s(keeping({release_above(12 * big), decay(1s), idle(5s)}));
   const weir::stream stream = s.make_stream();

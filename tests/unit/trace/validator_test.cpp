@@ -117,6 +117,8 @@ TEST_CASE("trace validator: a refused record changes nothing") {
   CHECK(check.live_count() == 1);
   CHECK(check.records() == 1);
   CHECK(check.operations() == 1);
+  CHECK_FALSE(check.observe({.kind = use, .stream = 3, .id = 2}).has_value());
+  CHECK_FALSE(check.observe({.kind = stream_retirement, .stream = 3}).has_value());
 }
 
 TEST_CASE("trace validator: it knows what is live and what was the peak") {
