@@ -97,10 +97,10 @@ class shared_pool {
     if (*idle) return {};
     auto event = device.create_event();
     if (!event) return std::move(event).error();
-    auto done = device.record(*event, handle);
-    if (done) done = device.synchronize(*event);
+    const result<void> recorded = device.record(*event, handle);
+    result<void> waited = recorded ? device.synchronize(*event) : recorded;
     device.destroy_event(*event);
-    return done;
+    return waited;
   }
 
   std::shared_ptr<weir::pool> pool_;
