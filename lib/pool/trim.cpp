@@ -39,13 +39,13 @@ bool pool_impl::is_held_up(stream_state& s) noexcept {
   return std::any_of(joined.begin(), joined.end(), [&](core::ticket t) { return !order_.has_passed(t); });
 }
 
-result<trim_report> pool_impl::trim(std::size_t bytes_to_keep) noexcept {
+result<trim_report> pool_impl::trim(std::size_t bytes_to_keep, const stream_state* caller) noexcept {
   if (!is_mine()) return error{.code = errc::forked};
   const std::size_t reserved = reservoir_.read().reserved;
   if (reserved <= bytes_to_keep) {
     reclaim_large();  // so that they are reported free
   } else {
-    gather(nullptr);
+    gather(caller);
     (void)reservoir_.release_until(bytes_to_keep);
     if (auto done = trim_native(bytes_to_keep); !done) return std::move(done).error();
   }

@@ -9,6 +9,7 @@
 
 #include <bit>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -33,6 +34,22 @@ inline std::shared_ptr<pool> make_shared_pool(int device, pool_options options =
 constexpr std::size_t alignment_for(std::size_t asked) noexcept {
   return std::has_single_bit(asked) && asked < pool::alignment_default ? pool::alignment_default : asked;
 }
+
+// For hosts that see null where there is no memory, and no exception: told why, before they are. Thread-safe itself;
+// what it throws is dropped.
+class failure_listener {
+ public:
+  using function = std::function<void(const error&)>;
+  explicit failure_listener(function told) : told_(std::move(told)) {}
+  void operator()(const error& why) const noexcept {
+    try {
+      if (told_) told_(why);
+    } catch (...) {}
+  }
+
+ private:
+  function told_;
+};
 
 // Thread-safe. A pool that is only borrowed must outlive every use, and must not be moved meanwhile; that this object
 // itself lives longer does no harm.
@@ -71,6 +88,13 @@ class shared_pool {
     auto on = quiet_stream();
     if (!on) return std::move(on).error();
     return pool_->try_deallocate(block, bytes, *on);
+  }
+  // As cudaFree: nothing is known of the block's use, so the device is waited for.
+  result<void> try_deallocate_waiting(void* block) noexcept {
+    if (!block) return {};
+    if (!*pool_) return error{.code = errc::null_pool};
+    if (auto waited = pool_->backend().synchronize_device(); !waited) return waited;
+    return try_deallocate_ready(block, 0);
   }
 
  private:
