@@ -92,13 +92,16 @@ MR_CASE("through the erased reference a block is in stream order and comes back"
 }
 
 MR_CASE("the synchronous form is ready for every stream") {
-  scene s(adapters::for_host());
+  scene s(adapters::for_host({.bytes_max = 64 * MiB}));
   resource memory(s.pool);
-  const weir::stream a = s.make_stream();
-  void* block = get_sync(memory, 3 * MiB, 256);
-  s.write(block, 3 * MiB, a);
-  s.device->synchronize(a.handle());
-  put_sync(memory, block, 3 * MiB, 256);
+  const weir::stream a = s.make_stream(), b = s.make_stream();
+  void* first = get_async(memory, 40 * MiB, 256, a.handle());
+  s.write(first, 40 * MiB, a, long_ns);
+  put_async(memory, first, 40 * MiB, 256, a.handle());  // nearly all of the pool, and a works on it
+  void* block = get_sync(memory, 40 * MiB, 256);
+  s.write(block, 40 * MiB, b);
+  s.device->synchronize(b.handle());
+  put_sync(memory, block, 40 * MiB, 256);
   CHECK(s.pool.statistics().live_count == 0);
 }
 

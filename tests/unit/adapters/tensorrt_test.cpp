@@ -125,6 +125,19 @@ TEST_CASE("tensorrt: the deprecated forms give memory for every stream, and free
   CHECK(s.live() == 0);
 }
 
+TEST_CASE("tensorrt: what a deprecated form gives is ready for a stream that minds no other") {
+  trt_scene s({.bytes_max = 64 * MiB});
+  const stream_handle a = s.device->create_stream(), b = s.device->create_stream();
+  const weir::stream token = must(s.pool->stream(a));  // so that the pool makes others wait for it
+  void* block = s.host.allocateAsync(40 * MiB, 256, 0, a);
+  s.device->launch(a, long_ns, {{block, 40 * MiB}});
+  CHECK(s.host.deallocateAsync(block, a));  // nearly all of the pool, and a works on it
+  void* ready = s.host.allocate(40 * MiB, 256, 0);
+  REQUIRE(ready != nullptr);
+  s.device->launch(b, 1000, {{ready, 40 * MiB}});  // the end looks for a violation
+  CHECK(s.host.deallocateAsync(ready, b));
+}
+
 TEST_CASE("tensorrt: the null stream is the default stream") {
   trt_scene s;
   void* block = s.host.allocateAsync(4096, 256, 0, nullptr);
