@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -234,6 +235,39 @@ MR_CASE("a pool that is shared lives until the last copy has freed its blocks") 
   CHECK(seen.lock()->statistics().live_count == 0);
   last.reset();
   CHECK(seen.expired());
+}
+
+MR_CASE("a stream of another device is refused by name, and a block freed there stays live") {
+  scene s(adapters::for_host());
+  bug_catcher bugs;
+  resource memory(s.pool);
+  const auto other = sim::device::make({.ordinal = 1});
+  const stream_handle here = s.device->create_stream(), elsewhere = other->create_stream();
+  CHECK_THROWS_AS(get_async(memory, 4096, 256, elsewhere), weir::logic_error);
+  void* block = get_async(memory, 4096, 256, here);
+  put_async(memory, block, 4096, 256, elsewhere);
+  CHECK(bugs.told() == std::vector<errc>{errc::wrong_device});
+  CHECK(s.pool.statistics().live_count == 1);
+  put_async(memory, block, 4096, 256, here);
+}
+
+// Borrowed, so the resource may not be used after it; that it is still there does no harm.
+MR_CASE("a borrowed pool destroyed with blocks live tells its observer how many") {
+  struct listener : observer {
+    void on_leak(const leak_event& e) noexcept override { leak = e; }
+    leak_event leak{};
+  };
+  const auto heard = std::make_shared<listener>();
+  auto device = sim::device::make();
+  const stream_handle a = device->create_stream();
+  std::optional<pool> borrowed(pool::make(device->make_backend(), adapters::for_host({.observer = heard})));
+  resource memory(*borrowed);
+  put_sync(memory, get_sync(memory, 4096, 256), 4096, 256);
+  (void)get_async(memory, 4096, 256, a);
+  (void)get_async(memory, 3 * MiB, 256, a);
+  borrowed.reset();
+  CHECK(heard->leak.count == 2);
+  CHECK(heard->leak.bytes >= 3 * MiB + 4096);
 }
 
 MR_CASE("the stream allocator gives elements on its stream") {
