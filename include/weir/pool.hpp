@@ -109,7 +109,10 @@ class WEIR_EXPORT pool {
   // Gives native memory back to the driver until at most `bytes_to_keep` stay reserved; what is live stays, and what
   // waits for work that has not completed: the device is not waited for.
   // Without an argument: as the policies say.
+  // A raw handle's stream may be looked at only in a call that names it: what it freed last is known complete by the
+  // second form, else when it is next met.
   result<trim_report> trim(std::size_t bytes_to_keep) noexcept;
+  result<trim_report> trim(std::size_t bytes_to_keep, raw_stream) noexcept;
   result<trim_report> trim() noexcept;
   // Brings free memory together: caches to heaps, passed tickets settled, empty slabs dissolved, wholly free regions
   // given back to the native pool. Live blocks never move.

@@ -30,7 +30,7 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/weir-config-version.cmake
 file(RELATIVE_PATH WEIR_PC_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 configure_file(${CMAKE_CURRENT_LIST_DIR}/weir.pc.in ${PROJECT_BINARY_DIR}/weir.pc @ONLY)
 
-install(TARGETS weir EXPORT weir-targets FILE_SET HEADERS)
+install(TARGETS weir EXPORT weir-targets FILE_SET HEADERS FILE_SET adapters)
 install(EXPORT weir-targets NAMESPACE weir:: DESTINATION ${config_dir})
 install(FILES ${PROJECT_BINARY_DIR}/weir-config.cmake ${PROJECT_BINARY_DIR}/weir-config-version.cmake
         DESTINATION ${config_dir})

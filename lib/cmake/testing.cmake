@@ -7,6 +7,12 @@ if(NOT WEIR_SHARED_DIR AND EXISTS ${PROJECT_SOURCE_DIR}/../shared/traces)
   get_filename_component(WEIR_SHARED_DIR ${PROJECT_SOURCE_DIR}/../shared ABSOLUTE)
 endif()
 
+# pip install --target build/rmm librmm-cu13
+set(WEIR_RMM_ROOT "" CACHE PATH "Where pip installed librmm, for the tests of weir/adapters/mr.hpp; build/rmm by itself")
+if(NOT WEIR_RMM_ROOT AND EXISTS ${PROJECT_SOURCE_DIR}/build/rmm/librmm)
+  set(WEIR_RMM_ROOT ${PROJECT_SOURCE_DIR}/build/rmm)
+endif()
+
 find_program(WEIR_VALGRIND valgrind)
 
 # weir_add_test(LEVEL NAME SOURCES file... [LIBS target...])

@@ -217,6 +217,10 @@ result<trim_report> pool::trim(std::size_t bytes_to_keep) noexcept {
   return impl_->trim(bytes_to_keep);
 }
 
+result<trim_report> pool::trim(std::size_t bytes_to_keep, raw_stream on) noexcept {
+  return on_stream<result<trim_report>>(impl_, on, [&](auto& s) { return impl_->trim(bytes_to_keep, &s); });
+}
+
 result<trim_report> pool::trim() noexcept {
   if (!impl_) return null_pool();
   return impl_->trim_by_policy();

@@ -23,13 +23,13 @@ result<void> pool_impl::trim_native(std::size_t keep) noexcept {
   return reservoir_.trim_native(base::round_down(keep, backend_->capabilities().chunk_bytes));
 }
 
-result<trim_report> pool_impl::trim(std::size_t bytes_to_keep) noexcept {
+result<trim_report> pool_impl::trim(std::size_t bytes_to_keep, const stream_state* caller) noexcept {
   if (!is_mine()) return error{.code = errc::forked};
   const std::size_t reserved = reservoir_.read().reserved;
   if (reserved <= bytes_to_keep) {
     reclaim_large();  // so that they are reported free
   } else {
-    gather(nullptr);
+    gather(caller);
     (void)reservoir_.release_until(bytes_to_keep);
     if (auto done = trim_native(bytes_to_keep); !done) return std::move(done).error();
   }

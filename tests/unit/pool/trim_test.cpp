@@ -315,5 +315,19 @@ TEST_CASE("trim: memory used by raw handles is reported pending until their stre
   CHECK(must(s.pool.trim(0)).reserved_after == 0);
 }
 
+TEST_CASE("trim: a raw handle's stream is looked at where the call names it") {
+  scene s;
+  const raw_stream raw = s.device->create_stream(), other = s.device->create_stream();
+  void* p = s.pool.allocate(medium, raw);
+  s.device->launch(raw.handle(), long_ns, {{p, medium}});
+  s.pool.deallocate(p, raw);
+  CHECK(must(s.pool.trim(0, raw)).reserved_after > 0);  // its work goes on
+  s.device->synchronize(raw.handle());
+  CHECK(must(s.pool.trim(0, other)).reserved_after > 0);
+  const auto r = must(s.pool.trim(0, raw));
+  adds_up(r);
+  CHECK(r.reserved_after == 0);
+}
+
 }  // namespace
 }  // namespace weir::test
