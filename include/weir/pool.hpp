@@ -111,6 +111,8 @@ class WEIR_EXPORT pool {
   // Without an argument: as the policies say.
   result<trim_report> trim(std::size_t bytes_to_keep) noexcept;
   result<trim_report> trim() noexcept;
+  // Waits for the device first, so that what was freed behind running work goes too, whoever's stream that is.
+  result<trim_report> synchronize_and_trim(std::size_t bytes_to_keep) noexcept;
   // Brings free memory together: caches to heaps, passed tickets settled, empty slabs dissolved, wholly free regions
   // given back to the native pool. Live blocks never move.
   result<defragment_report> defragment() noexcept;

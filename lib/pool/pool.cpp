@@ -217,6 +217,11 @@ result<trim_report> pool::trim(std::size_t bytes_to_keep) noexcept {
   return impl_->trim(bytes_to_keep);
 }
 
+result<trim_report> pool::synchronize_and_trim(std::size_t bytes_to_keep) noexcept {
+  if (!impl_) return null_pool();
+  return impl_->synchronize_and_trim(bytes_to_keep);
+}
+
 result<trim_report> pool::trim() noexcept {
   if (!impl_) return null_pool();
   return impl_->trim_by_policy();

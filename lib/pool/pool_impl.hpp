@@ -61,6 +61,7 @@ class pool_impl {
   void unpin(const std::vector<stream_state*>& arenas, stream_state* after) noexcept;
 
   result<trim_report> trim(std::size_t bytes_to_keep) noexcept;
+  result<trim_report> synchronize_and_trim(std::size_t bytes_to_keep) noexcept;
   result<trim_report> trim_by_policy() noexcept;
   result<defragment_report> defragment() noexcept;
   result<void> set_bytes_max(std::size_t) noexcept;
