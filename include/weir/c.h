@@ -176,6 +176,7 @@ typedef struct weir_statistics {
   uint64_t waits_inserted, waits_fresh, splits, merges, pressure_events;
   uint64_t stream_count;
   double cached_rate, hit_rate;
+  uint64_t pinned;
 } weir_statistics;
 
 typedef struct weir_trim_report {

@@ -18,7 +18,8 @@
 // Shared with the pool's tokens: they find a null pool once it is gone.
 struct weir_pool {
   std::shared_ptr<weir::pool> pool;
-  int process = 0;  // that made it
+  int process = 0;             // that made it
+  bool is_of_process = false;  // shared by the hosts of a process: nobody destroys it
 };
 
 struct weir_stream {
@@ -29,7 +30,7 @@ struct weir_stream {
 namespace weir::c_edge {
 
 // Both keep the error for weir_last_error(). Never throw.
-weir_status fail(error why) noexcept;
+WEIR_EXPORT weir_status fail(error why) noexcept;             // exported for libweir_torch.so beside a shared libweir
 weir_status fail_as(weir_status status, error why) noexcept;  // for statuses that weir::errc has not
 
 weir_status to_status(errc code) noexcept;

@@ -55,6 +55,7 @@ weir_status weir_pool_create(int device, const weir_options* options, weir_pool*
 
 weir_status weir_pool_destroy(weir_pool* pool) {
   if (!pool) return WEIR_OK;
+  if (pool->is_of_process) return invalid("weir_pool_destroy: this pool belongs to the process");
   // In a child nobody can tell, nor does it matter: its blocks are the parent's.
   if (pool->process == getpid()) {
     if (const weir_status live = refuse_live(*pool->pool); live != WEIR_OK) return live;
@@ -64,7 +65,9 @@ weir_status weir_pool_destroy(weir_pool* pool) {
 }
 
 weir_status weir_pool_destroy_with_blocks(weir_pool* pool) {
-  if (pool) end(pool);
+  if (!pool) return WEIR_OK;
+  if (pool->is_of_process) return invalid("weir_pool_destroy_with_blocks: this pool belongs to the process");
+  end(pool);
   return WEIR_OK;
 }
 

@@ -49,6 +49,7 @@ weir_statistics to_c(const weir::statistics& from) noexcept {
   to.stream_count = from.streams.size();
   to.cached_rate = from.cached_rate();
   to.hit_rate = from.hit_rate();
+  to.pinned = from.pinned;
   return to;
 }
 
