@@ -27,6 +27,13 @@ struct allocation_event {
   allocation_kind kind = allocation_kind::pool;
 };
 
+// A live block was announced to be used on another stream: pool::record_use().
+struct use_event {
+  const void* pointer = nullptr;
+  std::uint64_t stream_id = 0;
+  int device = 0;
+};
+
 // Live blocks found when a pool is destroyed.
 struct leak_event {
   std::size_t bytes = 0;  // rounded
@@ -53,6 +60,7 @@ class WEIR_EXPORT observer {
   virtual ~observer();
   virtual void on_allocate(const allocation_event&) noexcept {}
   virtual void on_deallocate(const allocation_event&) noexcept {}
+  virtual void on_use(const use_event&) noexcept {}
   virtual void on_failure(const error&) noexcept {}
   virtual void on_native(const native_event&) noexcept {}
   virtual void on_leak(const leak_event&) noexcept {}

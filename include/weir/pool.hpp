@@ -93,6 +93,13 @@ class WEIR_EXPORT pool {
   // A token for a stream of this device; the same stream gives the same token. Whoever takes a token promises to
   // retire() it before the stream is destroyed. errc::wrong_device, errc::stream_unsupported.
   result<weir::stream> stream(raw_stream) noexcept;
+  // The stream that a handle means in this call, for who does not own it and can promise nothing: verified, and refused
+  // while it is captured without a scope (errc::stream_capturing). Good for an allocation right after the call, and for
+  // try_deallocate_late() at any time. weir does not touch the handle in between.
+  result<weir::stream> identify(raw_stream) noexcept;
+  // Frees in the order of a stream that may have been destroyed since: what it freed then waits for the device.
+  result<void> try_deallocate_late(void* pointer, std::size_t bytes, const weir::stream&) noexcept;
+
   // Until the scope ends, allocations on this stream come from memory that a CUDA graph may keep: weir/capture.hpp.
   // With `memory`, from what other captures had; else from new. capture throws what try_capture answers:
   // errc::invalid_argument where a scope is open on the stream or the memory is another pool's.
@@ -114,6 +121,8 @@ class WEIR_EXPORT pool {
   result<trim_report> trim(std::size_t bytes_to_keep) noexcept;
   result<trim_report> trim(std::size_t bytes_to_keep, raw_stream) noexcept;
   result<trim_report> trim() noexcept;
+  // Waits for the device first, so that what was freed behind running work goes too, whoever's stream that is.
+  result<trim_report> synchronize_and_trim(std::size_t bytes_to_keep) noexcept;
   // Brings free memory together: caches to heaps, passed tickets settled, empty slabs dissolved, wholly free regions
   // given back to the native pool. Live blocks never move.
   result<defragment_report> defragment() noexcept;

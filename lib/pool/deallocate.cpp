@@ -65,6 +65,13 @@ result<void> pool_impl::once(void* p, std::size_t given, Free free) noexcept {
 }
 
 result<void> pool_impl::deallocate(void* p, std::size_t bytes, stream_state& s) noexcept {
+  auto done = deallocate_late(p, bytes, s);
+  if (done) order_.answer(s);
+  return done;
+}
+
+// Touches no handle, and asks not whether the stream is still there: a free is arithmetic and a ticket.
+result<void> pool_impl::deallocate_late(void* p, std::size_t bytes, stream_state& s) noexcept {
   return once(p, bytes, [&](std::size_t asked) { return deallocate_found(p, asked, s); });
 }
 
@@ -158,7 +165,6 @@ result<void> pool_impl::free_small(range& slab, unsigned block, life state, std:
     ++s.counters.deallocations[slab.index];
   }
   if (spill.count) return_blocks(s, {spill.blocks.data(), spill.count});
-  order_.answer(s);
   return {};
 }
 
@@ -245,7 +251,6 @@ result<void> pool_impl::free_large(const cache::large_block& b, life state, std:
     count(b.medium ? medium_deallocations_ : big_deallocations_);
     return_large(s, {&b, 1}, tickets_of_free(at, state, s));
   }
-  order_.answer(s);
   return {};
 }
 
@@ -318,6 +323,7 @@ result<void> pool_impl::record_use(void* p, stream_state& s) noexcept {
     uses_[at].push_back(&s);
   }
   state->fetch_or(core::life_used, std::memory_order_relaxed);
+  if (options_.observer) options_.observer->on_use({.pointer = p, .stream_id = s.id, .device = device()});
   return {};
 }
 

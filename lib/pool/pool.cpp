@@ -183,6 +183,21 @@ result<void> pool::record_use(void* p, raw_stream on) noexcept {
   return on_stream<result<void>>(impl_, on, [&](auto& s) { return impl_->record_use(p, s); });
 }
 
+result<weir::stream> pool::identify(raw_stream raw) noexcept {
+  if (!impl_) return null_pool();
+  return impl_->identify(raw);
+}
+
+result<void> pool::try_deallocate_late(void* p, std::size_t bytes, const weir::stream& on) noexcept {
+  if (detail::give_hit(impl_.get(), on.state(), p, bytes)) [[likely]]
+    return {};
+  if (!impl_) return null_pool();
+  if (!on) return error{.code = errc::invalid_argument, .what = "an empty weir::stream"};
+  if (detail::give_other_hit(impl_.get(), on, p, bytes)) return {};
+  if (!impl_->has_met(*on.state())) return error{.code = errc::wrong_device, .what = "a stream of another pool"};
+  return impl_->deallocate_late(p, bytes, *on.state());
+}
+
 result<weir::stream> pool::stream(raw_stream raw) noexcept {
   if (!impl_) return null_pool();
   return impl_->token(raw);
@@ -219,6 +234,11 @@ result<trim_report> pool::trim(std::size_t bytes_to_keep) noexcept {
 
 result<trim_report> pool::trim(std::size_t bytes_to_keep, raw_stream on) noexcept {
   return on_stream<result<trim_report>>(impl_, on, [&](auto& s) { return impl_->trim(bytes_to_keep, &s); });
+}
+
+result<trim_report> pool::synchronize_and_trim(std::size_t bytes_to_keep) noexcept {
+  if (!impl_) return null_pool();
+  return impl_->synchronize_and_trim(bytes_to_keep);
 }
 
 result<trim_report> pool::trim() noexcept {

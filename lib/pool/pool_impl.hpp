@@ -41,6 +41,7 @@ class pool_impl {
 
   result<void*> allocate(std::size_t bytes, stream_state&, std::size_t alignment) noexcept;
   result<void> deallocate(void*, std::size_t bytes, stream_state&) noexcept;  // bytes 0: not said
+  result<void> deallocate_late(void*, std::size_t bytes, stream_state&) noexcept;
   result<void*> allocate_direct(std::size_t bytes) noexcept;
   result<void> deallocate_direct(void*) noexcept;
   result<void> record_use(void*, stream_state&) noexcept;
@@ -52,6 +53,8 @@ class pool_impl {
   // Whether a handle still means the stream it meant.
   bool is_verified(stream_handle, const stream_state&) const noexcept;
   result<weir::stream> token(raw_stream) noexcept;
+  result<weir::stream> identify(raw_stream) noexcept;
+  bool has_met(const stream_state& s) const noexcept { return streams_.by_id(s.id) == &s; }
   result<void> retire(stream_state&) noexcept;
 
   // capture.cpp. The scope of a stream; the last three for pinned_memory, with its lock held.
@@ -61,6 +64,7 @@ class pool_impl {
   void unpin(const std::vector<stream_state*>& arenas, stream_state* after) noexcept;
 
   result<trim_report> trim(std::size_t bytes_to_keep, const stream_state* caller = nullptr) noexcept;
+  result<trim_report> synchronize_and_trim(std::size_t bytes_to_keep) noexcept;
   result<trim_report> trim_by_policy() noexcept;
   result<defragment_report> defragment() noexcept;
   result<void> set_bytes_max(std::size_t) noexcept;

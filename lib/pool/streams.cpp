@@ -58,6 +58,24 @@ result<stream_state*> pool_impl::resolve_slowly(raw_stream raw) noexcept {
   return &s;
 }
 
+result<weir::stream> pool_impl::identify(raw_stream raw) noexcept {
+  if (!is_mine()) return error{.code = errc::forked};
+  const auto id = backend_->identify(raw.handle());
+  if (!id) {
+    stream_state* const vouched = id.error().code == errc::stream_capturing ? in_scope(raw.handle()) : nullptr;
+    if (!vouched) return id.error();
+    return weir::stream(vouched);
+  }
+  stream_state* s = raw_places::find(raw.handle(), id_);
+  if (!s || s->id != *id || s->owner.load(std::memory_order_acquire) != this) {
+    auto met = resolve(raw);
+    if (!met) return std::move(met).error();
+    s = *met;
+  }
+  order_.answer(*s);  // a hit with what we answer does not
+  return weir::stream(s);
+}
+
 // A stream that is being captured tells no id; who opened a scope on it says that the handle is still that stream's.
 stream_state* pool_impl::in_scope(stream_handle handle) const noexcept {
   stream_state* s = streams_.by_handle(handle);

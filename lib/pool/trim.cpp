@@ -36,6 +36,14 @@ result<trim_report> pool_impl::trim(std::size_t bytes_to_keep, const stream_stat
   return report_trim(reserved);
 }
 
+// Caches first: what they hold gets its ticket before the wait, and has passed after it.
+result<trim_report> pool_impl::synchronize_and_trim(std::size_t bytes_to_keep) noexcept {
+  if (!is_mine()) return error{.code = errc::forked};
+  reclaim_caches();
+  if (auto done = order_.synchronize_device(); !done) return std::move(done).error();
+  return trim(bytes_to_keep);
+}
+
 // Why what is reserved was not given back.
 trim_report pool_impl::report_trim(std::size_t reserved_before) const {
   trim_report r;

@@ -329,5 +329,19 @@ TEST_CASE("trim: a raw handle's stream is looked at where the call names it") {
   CHECK(r.reserved_after == 0);
 }
 
+TEST_CASE("trim: after a wait for the device nothing stays for running work, whoever's stream that is") {
+  scene s;
+  const raw_stream raw = s.device->create_stream();
+  void* p = s.pool.allocate(medium, raw);
+  void* q = s.pool.allocate(300 * MiB, raw);
+  s.device->launch(raw.handle(), 1'000'000, {{p, medium}, {q, 300 * MiB}});
+  s.pool.deallocate(p, raw);
+  s.pool.deallocate(q, raw);
+  CHECK(must(s.pool.trim(0)).kept_pending > 0);
+  const auto r = must(s.pool.synchronize_and_trim(0));
+  adds_up(r);
+  CHECK(r.reserved_after == 0);
+}
+
 }  // namespace
 }  // namespace weir::test
