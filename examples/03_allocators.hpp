@@ -39,7 +39,7 @@ class allocator {
 class weir_allocator final : public allocator {
  public:
   explicit weir_allocator(const std::vector<cudaStream_t>& streams) : pool_(weir::pool::make(0)) {
-    for (const cudaStream_t s : streams) tokens_.push_back(pool_.stream(s).value());
+    for (cudaStream_t s : streams) tokens_.push_back(pool_.stream(s).value());
   }
   ~weir_allocator() override {
     for (const weir::stream& token : tokens_) (void)pool_.retire(token).has_value();  // before the streams go

@@ -92,7 +92,7 @@ class session_store {
   cudaEvent_t take_event() {
     const std::lock_guard lock(mutex_);
     if (unused_.empty()) return make_event();
-    const cudaEvent_t event = unused_.back();
+    cudaEvent_t event = unused_.back();
     unused_.pop_back();
     return event;
   }

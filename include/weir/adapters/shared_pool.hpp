@@ -63,7 +63,7 @@ class shared_pool {
   shared_pool& operator=(const shared_pool&) = delete;
   // The token's handle is null when the pool has gone before, and its stream with the backend's device.
   ~shared_pool() {
-    const stream_handle handle = quiet_ ? quiet_.handle() : nullptr;
+    stream_handle handle = quiet_ ? quiet_.handle() : nullptr;
     if (handle && pool_->retire(quiet_)) (void)pool_->backend().destroy_stream(handle);
   }
 
@@ -115,7 +115,7 @@ class shared_pool {
 
   result<void> wait_for(const weir::stream& on) noexcept {
     weir::backend& device = pool_->backend();
-    const stream_handle handle = on.handle();
+    stream_handle handle = on.handle();
     auto idle = device.is_idle(handle);
     if (!idle) return std::move(idle).error();
     if (*idle) return {};

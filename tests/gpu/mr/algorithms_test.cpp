@@ -45,8 +45,8 @@ MR_CASE("a reduction of CUB works in a buffer of the resource, and with a resour
 MR_CASE("streams at once, each with its own temporary memory, disturb nobody") {
   require_device();
   const auto pool = adapters::make_shared_pool(0);
-  std::vector<std::unique_ptr<gpu_stream>> streams;
-  for (int i = 0; i < 4; ++i) streams.push_back(std::make_unique<gpu_stream>());
+  std::vector<std::unique_ptr<gpu_stream>> streams(4);
+  for (auto& stream : streams) stream = std::make_unique<gpu_stream>();
   for (int round = 0; round < 3; ++round) {
     for (const auto& stream : streams) busy(2000, *stream);
     for (const auto& stream : streams) CHECK(thrust_sorts(pool, *stream, count / 5));

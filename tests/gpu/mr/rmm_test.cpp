@@ -116,11 +116,11 @@ TEST_CASE("rmm: buffers handed from stream to stream keep their bytes") {
   require_device();
   const auto pool = adapters::make_shared_pool(0);
   resource memory(pool);
-  std::vector<std::unique_ptr<gpu_stream>> streams;
-  for (int i = 0; i < 4; ++i) streams.push_back(std::make_unique<gpu_stream>());
+  std::vector<std::unique_ptr<gpu_stream>> streams(4);
+  for (auto& stream : streams) stream = std::make_unique<gpu_stream>();
   mismatch_counter mismatches;
   for (std::uint32_t round = 0; round < 200; ++round) {
-    const cudaStream_t from = *streams[round % 4], to = *streams[(round * 7 + 1) % 4];
+    cudaStream_t from = *streams[round % 4], to = *streams[(round * 7 + 1) % 4];
     const std::size_t bytes = 1000 + round * 37 * KiB;
     rmm::device_buffer buffer(bytes, cuda::stream_ref(from), memory);
     busy(20, from);

@@ -177,12 +177,12 @@ MR_CASE("a wrong size is told to the bug handler, and the block stays live") {
 MR_CASE("a destroyed stream's handle is another stream: its blocks are not mixed up") {
   scene s(adapters::for_host());
   resource memory(s.pool);
-  const stream_handle first = s.device->create_stream();
+  stream_handle first = s.device->create_stream();
   void* block = get_async(memory, 3 * MiB, 256, first);
   s.device->launch(first, long_ns, {{block, 3 * MiB}});
   put_async(memory, block, 3 * MiB, 256, first);
   s.device->destroy_stream(first);
-  const stream_handle second = s.device->create_stream();
+  stream_handle second = s.device->create_stream();
   void* again = get_async(memory, 3 * MiB, 256, second);
   s.device->launch(second, 1000, {{again, 3 * MiB}});  // the scene's end looks for a violation
   put_async(memory, again, 3 * MiB, 256, second);
@@ -220,7 +220,7 @@ MR_CASE("copies are equal and free each other's blocks; resources of two pools a
 
 MR_CASE("a pool that is shared lives until the last copy has freed its blocks") {
   auto device = sim::device::make();
-  const stream_handle a = device->create_stream();
+  stream_handle a = device->create_stream();
   std::weak_ptr<pool> seen;
   void* block = nullptr;
   auto last = [&] {
@@ -242,7 +242,7 @@ MR_CASE("a stream of another device is refused by name, and a block freed there 
   bug_catcher bugs;
   resource memory(s.pool);
   const auto other = sim::device::make({.ordinal = 1});
-  const stream_handle here = s.device->create_stream(), elsewhere = other->create_stream();
+  stream_handle here = s.device->create_stream(), elsewhere = other->create_stream();
   CHECK_THROWS_AS(get_async(memory, 4096, 256, elsewhere), weir::logic_error);
   void* block = get_async(memory, 4096, 256, here);
   put_async(memory, block, 4096, 256, elsewhere);
@@ -259,7 +259,7 @@ MR_CASE("a borrowed pool destroyed with blocks live tells its observer how many"
   };
   const auto heard = std::make_shared<listener>();
   auto device = sim::device::make();
-  const stream_handle a = device->create_stream();
+  stream_handle a = device->create_stream();
   std::optional<pool> borrowed(pool::make(device->make_backend(), adapters::for_host({.observer = heard})));
   resource memory(*borrowed);
   put_sync(memory, get_sync(memory, 4096, 256), 4096, 256);

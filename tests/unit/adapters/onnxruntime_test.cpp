@@ -7,7 +7,9 @@
 
 #include <map>
 #include <memory>
+#include <new>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "unit/pool/scene.hpp"
@@ -26,10 +28,10 @@ OrtApi test_api() {
   OrtApi api{};
   api.CreateMemoryInfo = [](const char* name, OrtAllocatorType type, int device, OrtMemType,
                             OrtMemoryInfo** out) noexcept -> OrtStatus* {
-    if (refuses_info) return reinterpret_cast<OrtStatus*>(new int(++statuses));
+    if (refuses_info) return reinterpret_cast<OrtStatus*>(new (std::nothrow) int(++statuses));
     CHECK(std::string(name) == "Cuda");
     CHECK(type == OrtDeviceAllocator);
-    *out = reinterpret_cast<OrtMemoryInfo*>(new int(device));
+    *out = reinterpret_cast<OrtMemoryInfo*>(new (std::nothrow) int(device));
     ++infos;
     return nullptr;
   };
@@ -38,14 +40,16 @@ OrtApi test_api() {
     --infos;
   };
   api.CreateStatus = [](OrtErrorCode, const char*) noexcept {
-    return reinterpret_cast<OrtStatus*>(new int(++statuses));
+    return reinterpret_cast<OrtStatus*>(new (std::nothrow) int(++statuses));
   };
   api.ReleaseStatus = [](OrtStatus* status) {
     delete reinterpret_cast<int*>(status);
     --statuses;
   };
 #if ORT_API_VERSION >= 23
-  api.CreateKeyValuePairs = [](OrtKeyValuePairs** out) { *out = reinterpret_cast<OrtKeyValuePairs*>(new pairs); };
+  api.CreateKeyValuePairs = [](OrtKeyValuePairs** out) {
+    *out = reinterpret_cast<OrtKeyValuePairs*>(new (std::nothrow) pairs);
+  };
   api.AddKeyValuePair = [](OrtKeyValuePairs* all, const char* key, const char* value) {
     (*reinterpret_cast<pairs*>(all))[key] = value;
   };
@@ -60,7 +64,8 @@ const OrtApi api = test_api();
 struct ort_scene {
   explicit ort_scene(pool_options options = {}, bool with_stream = true)
       : device(sim::device::make()),
-        pool(std::make_shared<weir::pool>(weir::pool::make(device->make_backend(), adapters::for_host(options)))),
+        pool(std::make_shared<weir::pool>(
+            weir::pool::make(device->make_backend(), adapters::for_host(std::move(options))))),
         stream(device->create_stream()),
         allocator(pool, &api, 0, with_stream ? std::optional<raw_stream>(stream) : std::nullopt,
                   [this](const error& e) { told.push_back(e.code); }) {}
@@ -126,7 +131,7 @@ ORT_CASE("with a stream blocks are in its order, and are its own again at once")
 
 ORT_CASE("without a stream memory is for every one, and a free waits for who still uses it") {
   ort_scene s({.bytes_max = 64 * MiB}, false);
-  const stream_handle other = s.device->create_stream();
+  stream_handle other = s.device->create_stream();
   void* block = s.alloc(40 * MiB);
   s.device->launch(s.stream, long_ns, {{block, 40 * MiB}});
   s.free(block);
@@ -185,7 +190,7 @@ ORT_CASE("reserved memory is memory") {
 #if ORT_API_VERSION >= 23
 ORT_CASE("on a stream that is named, the free goes to that stream") {
   ort_scene s;
-  const stream_handle other = s.device->create_stream();
+  stream_handle other = s.device->create_stream();
   auto* named = reinterpret_cast<OrtSyncStream*>(other);
   void* block = s.host->AllocOnStream(s.host, 3 * MiB, named);
   REQUIRE(block != nullptr);
@@ -252,7 +257,7 @@ ORT_CASE("shrinking gives back what is free") {
 ORT_CASE("the provider's functions serve from the pool and remember the stream") {
   auto device = sim::device::make();
   auto pool = std::make_shared<weir::pool>(weir::pool::make(device->make_backend(), adapters::for_host()));
-  const stream_handle stream = device->create_stream();
+  stream_handle stream = device->create_stream();
   using external = onnxruntime::external_allocator<>;
   {
     external memory(pool, raw_stream(stream));

@@ -61,7 +61,7 @@ TEST_CASE("pmr: no room is a std::bad_alloc, a wrong size a bug") {
 TEST_CASE("pmr: resources are equal when pool and stream are") {
   scene s;
   auto other_pool = pool::make(s.device->make_backend());
-  const stream_handle a = s.device->create_stream(), b = s.device->create_stream();
+  stream_handle a = s.device->create_stream(), b = s.device->create_stream();
   const stream_resource memory(s.pool, a);
   CHECK(memory == stream_resource(s.pool, a));
   CHECK(memory != stream_resource(s.pool, b));

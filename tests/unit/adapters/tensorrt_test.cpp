@@ -8,6 +8,7 @@
 #include <memory>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "unit/pool/scene.hpp"
@@ -21,7 +22,8 @@ namespace {
 struct trt_scene {
   explicit trt_scene(pool_options options = {})
       : device(sim::device::make()),
-        pool(std::make_shared<weir::pool>(weir::pool::make(device->make_backend(), adapters::for_host(options)))),
+        pool(std::make_shared<weir::pool>(
+            weir::pool::make(device->make_backend(), adapters::for_host(std::move(options))))),
         allocator(pool, [this](const error& e) { told.push_back(e.code); }) {}
   ~trt_scene() {
     CHECK(device->violations().empty());
@@ -38,7 +40,7 @@ struct trt_scene {
 
 TEST_CASE("tensorrt: memory comes and goes in the order of the stream that is named") {
   trt_scene s;
-  const stream_handle a = s.device->create_stream();
+  stream_handle a = s.device->create_stream();
   void* block = s.host.allocateAsync(3 * MiB, 256, 0, a);
   REQUIRE(block != nullptr);
   s.device->launch(a, long_ns, {{block, 3 * MiB}});
@@ -52,7 +54,7 @@ TEST_CASE("tensorrt: memory comes and goes in the order of the stream that is na
 
 TEST_CASE("tensorrt: size 0 is null, null may be freed, alignment 0 is any") {
   trt_scene s;
-  const stream_handle a = s.device->create_stream();
+  stream_handle a = s.device->create_stream();
   CHECK(s.host.allocateAsync(0, 0, 0, a) == nullptr);
   CHECK(s.host.allocate(0, 0, 0) == nullptr);
   CHECK(s.host.deallocateAsync(nullptr, a));
@@ -68,7 +70,7 @@ TEST_CASE("tensorrt: size 0 is null, null may be freed, alignment 0 is any") {
 
 TEST_CASE("tensorrt: where there is no room it gets null, and the listener is told why") {
   trt_scene s({.bytes_max = 64 * MiB});
-  const stream_handle a = s.device->create_stream();
+  stream_handle a = s.device->create_stream();
   CHECK(s.host.allocateAsync(GiB, 256, 0, a) == nullptr);
   CHECK(s.host.allocate(GiB, 256, 0) == nullptr);
   CHECK(s.host.allocateAsync(1000, 3, 0, a) == nullptr);
@@ -83,7 +85,7 @@ TEST_CASE("tensorrt: a listener that throws is no harm") {
 
 TEST_CASE("tensorrt: what is not its block is answered false, and nothing changes") {
   trt_scene s;
-  const stream_handle a = s.device->create_stream();
+  stream_handle a = s.device->create_stream();
   void* block = s.host.allocateAsync(4096, 256, 0, a);
   CHECK_FALSE(s.host.deallocateAsync(offset(block, 64), a));
   CHECK(s.live() == 1);
@@ -93,7 +95,7 @@ TEST_CASE("tensorrt: what is not its block is answered false, and nothing change
 
 TEST_CASE("tensorrt: on a capturing stream the answer is null, and says so") {
   trt_scene s;
-  const stream_handle a = s.device->create_stream();
+  stream_handle a = s.device->create_stream();
   CHECK(s.host.deallocateAsync(s.host.allocateAsync(4096, 256, 0, a), a));
   s.device->set_capturing(a, true);
   CHECK(s.host.allocateAsync(4096, 256, 0, a) == nullptr);
@@ -103,7 +105,7 @@ TEST_CASE("tensorrt: on a capturing stream the answer is null, and says so") {
 
 TEST_CASE("tensorrt: reallocate declines, and the block stays") {
   trt_scene s;
-  const stream_handle a = s.device->create_stream();
+  stream_handle a = s.device->create_stream();
   const auto resizable = nvinfer1::AllocatorFlags{1} << static_cast<unsigned>(nvinfer1::AllocatorFlag::kRESIZABLE);
   void* block = s.host.allocateAsync(4096, 256, resizable, a);
   CHECK(s.host.reallocate(block, 256, 8192) == nullptr);
@@ -113,7 +115,7 @@ TEST_CASE("tensorrt: reallocate declines, and the block stays") {
 
 TEST_CASE("tensorrt: the deprecated forms give memory for every stream, and free what is still in use") {
   trt_scene s({.bytes_max = 64 * MiB});
-  const stream_handle a = s.device->create_stream(), b = s.device->create_stream();
+  stream_handle a = s.device->create_stream(), b = s.device->create_stream();
   void* block = s.host.allocate(40 * MiB, 256, 0);
   REQUIRE(block != nullptr);
   s.device->launch(a, long_ns, {{block, 40 * MiB}});
@@ -127,7 +129,7 @@ TEST_CASE("tensorrt: the deprecated forms give memory for every stream, and free
 
 TEST_CASE("tensorrt: what a deprecated form gives is ready for a stream that minds no other") {
   trt_scene s({.bytes_max = 64 * MiB});
-  const stream_handle a = s.device->create_stream(), b = s.device->create_stream();
+  stream_handle a = s.device->create_stream(), b = s.device->create_stream();
   const weir::stream token = must(s.pool->stream(a));  // so that the pool makes others wait for it
   void* block = s.host.allocateAsync(40 * MiB, 256, 0, a);
   s.device->launch(a, long_ns, {{block, 40 * MiB}});
@@ -151,6 +153,7 @@ TEST_CASE("tensorrt: threads at once, each on its stream") {
   trt_scene s;
   std::atomic<int> failed{0};
   std::vector<std::thread> threads;
+  threads.reserve(4);
   for (int t = 0; t < 4; ++t)
     threads.emplace_back([&s, &failed, on = s.device->create_stream()] {
       for (std::size_t i = 0; i < 500; ++i) {
