@@ -166,7 +166,8 @@ void run::rest(random_source& r) {
   if (half_life_ns != 0) device_->synchronize();
   const statistics before = here_->pool.statistics();
   const auto done = call_trim(std::nullopt);
-  if (!done || half_life_ns == 0) return;
+  // What an event that never completes kept from going earlier goes now.
+  if (!done || half_life_ns == 0 || has_faults_) return;
   const double half_lives = static_cast<double>(device_->now_ns() - begin_ns) / static_cast<double>(half_life_ns);
   const double most = static_cast<double>(before.free) * (1 - std::exp2(-half_lives));
   const std::size_t given = done->reserved_before - done->reserved_after;
