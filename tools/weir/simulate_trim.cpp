@@ -44,12 +44,18 @@ void run::trim(random_source& r) {
   const std::size_t keep = r.chance(50) ? 0 : r.below(plan_.device_bytes);
   say([&] { return by_policies ? std::string("  as the policies say") : "  to " + std::to_string(keep); });
   const bool is_quiet = r.chance(25);
-  if (is_quiet) device_->synchronize();
+  if (is_quiet) make_quiet();
   if (by_policies) {
     trim_by_policies(is_quiet);
   } else if (const auto done = call_trim(keep)) {
     if (is_quiet) check_quiet_trim(*done, keep);
   }
+}
+
+// No work is left on the device, and nobody comes with more.
+void run::make_quiet() {
+  here_->watch.meanwhile_in = 0;
+  device_->synchronize();
 }
 
 // Nothing: it failed.
@@ -154,7 +160,7 @@ void run::rest(random_source& r) {
   const bool is_idle = shortest_time(policies, rule::idle) != 0;
   const std::uint64_t half_life_ns = shortest_time(policies, rule::decay);
   for (unsigned i = 0; i < 3; ++i) {
-    device_->synchronize();
+    make_quiet();
     const auto done = call_trim(std::nullopt);
     if (!done) return;
     if (i == 2 && (is_idle || half_life_ns != 0)) check_quiet_trim(*done, 0);
