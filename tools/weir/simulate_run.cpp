@@ -96,7 +96,11 @@ std::optional<failure> run::go() {
   figures_.hand_overs = crew_->hand_overs();
   bugs_here_are(&bugs_);
   const bool is_pool_first = numbers_of(asked_.seed, of_end).chance(50);
-  if (!is_pool_first) crew_->end_all();
+  if (!is_pool_first) {
+    crew_->end_all();
+    for (const auto& p : pools_)
+      if (!found_ && p->pool.statistics().cached != 0) found_ = {"caches of threads that have ended", step_};
+  }
   for (const auto& p : pools_) p->pool = {};
   crew_->end_all();
   note(device_->now_ns());

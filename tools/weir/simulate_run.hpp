@@ -109,6 +109,8 @@ class run {
   void end_thread(random_source&);
   void pass_on(random_source&);
   void guest(random_source&);
+  void allocate_for_other(stream_model&, std::size_t bytes);
+  stream_model* pick_other_default(random_source&);
   void interrupt();
   void free_in_between(random_source&);
 
@@ -154,9 +156,12 @@ class run {
     std::map<std::uintptr_t, std::size_t> ranges{};
   };
   void trim(random_source&);
-  void trim_by_policies(bool is_quiet);
+  std::optional<trim_report> trim_by_policies(bool is_quiet);
   void rest(random_source&);
   void make_quiet();
+  void use_some(random_source&);
+  void check_new_decay(std::uint64_t half_life_ns, random_source&);
+  void check_new_idle(std::uint64_t idle_ns, random_source&);
   std::optional<trim_report> call_trim(std::optional<std::size_t> keep);
   layout look_at_layout() const;
   void check_trim(const trim_report&);

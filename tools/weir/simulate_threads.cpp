@@ -62,13 +62,18 @@ void run::guest(random_source& r) {
     for (auto& [at, b] : here_->live)
       if (b.uses.size() == 1 && b.uses.front().stream == own.number && !b.is_frozen) launch_write(b, own, r);
   }
+  if (stream_model* theirs = pick_other_default(r)) allocate_for_other(*theirs, r.log_uniform(plan_.size_max));
+}
+
+stream_model* run::pick_other_default(random_source& r) {
   std::vector<stream_model*> others;
   for (const auto& s : streams_)
     if (!is_mine(*s) && token_of(*s)) others.push_back(s.get());
-  if (others.empty()) return;
-  stream_model& theirs = *others[r.below(others.size())];
-  const std::size_t bytes = r.log_uniform(plan_.size_max);
-  say([&] { return "  " + std::to_string(bytes) + " bytes on stream " + std::to_string(theirs.number); });
+  return others.empty() ? nullptr : others[r.below(others.size())];
+}
+
+void run::allocate_for_other(stream_model& theirs, std::size_t bytes) {
+  say([&] { return "  " + std::to_string(bytes) + " bytes for stream " + std::to_string(theirs.number); });
   const std::uint64_t before = here_->watch.calls;
   handler_stream_ = streams_.front().get();
   const auto got = here_->pool.try_allocate(bytes, token_of(theirs));
