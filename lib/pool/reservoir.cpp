@@ -81,15 +81,11 @@ result<void> reservoir::make_room(std::size_t bytes, const stream_state& on) noe
   return error{.code = errc::out_of_memory, .bytes = bytes, .limit = limit > taken ? limit - taken : 0};
 }
 
-// An arena of a capture has no stream.
-bool reservoir::can_be_place(const stream_state* caller) const noexcept {
-  return caller && options_.order.recycle_unfinished && !caller->is_pinned.load(std::memory_order_relaxed);
-}
-
 // Where a call for `caller` is made as things stand: on its stream as long as that has something unfinished in the
-// native pool, which may be just what it needs.
+// native pool, which may be just what it needs. Not where its handle means another stream, a
+// per-thread one elsewhere, or it has none.
 reservoir::native_place reservoir::place_for(const stream_state* caller) noexcept {
-  if (!can_be_place(caller)) return own_place();
+  if (!caller || !options_.order.recycle_unfinished || !order_.may_touch(*caller, caller)) return own_place();
   stream_state& on = streams_.at(caller->index);
   if (!frees_.has_unfinished(on)) return own_place();
   order_.look(on, &on);
@@ -98,7 +94,7 @@ reservoir::native_place reservoir::place_for(const stream_state* caller) noexcep
 
 // The same before something is given back, after a look at all streams.
 reservoir::native_place reservoir::place_to_recycle(const stream_state* caller) noexcept {
-  if (!can_be_place(caller)) return own_place();
+  if (!caller || !options_.order.recycle_unfinished || !order_.may_touch(*caller, caller)) return own_place();
   stream_state& on = streams_.at(caller->index);
   return frees_.has_unfinished(on) || is_ahead_of_device(on) ? native_place{&on, &on} : own_place();
 }

@@ -158,7 +158,6 @@ class reservoir {
     const stream_state* behind = nullptr;
   };
   native_place own_place() const noexcept { return {&streams_.at(0)}; }
-  bool can_be_place(const stream_state* caller) const noexcept;
   native_place place_for(const stream_state* caller) noexcept;
   native_place place_to_recycle(const stream_state* caller) noexcept;
   result<native_range> call_native(std::size_t bytes, stream_state& on) noexcept;

@@ -16,6 +16,10 @@ void watched_backend::look() noexcept {
   if (const auto now = inner_->pool_bytes()) seen_.reserved_most = std::max(seen_.reserved_most, now->reserved);
 }
 
+void watched_backend::pause() noexcept {
+  if (seen_.meanwhile_in != 0 && --seen_.meanwhile_in == 0) seen_.meanwhile();
+}
+
 result<void*> watched_backend::allocate(std::size_t bytes, stream_handle s) noexcept {
   if (!count()) return too_many();
   auto p = inner_->allocate(bytes, s);
@@ -76,7 +80,9 @@ result<stream_identity> watched_backend::examine(stream_handle s) noexcept {
 result<bool> watched_backend::is_idle(stream_handle s) noexcept {
   if (!count()) return too_many();
   if (plant_ == plant::query) return true;
-  return inner_->is_idle(s);
+  const auto answer = inner_->is_idle(s);
+  pause();
+  return answer;
 }
 
 result<backend_event*> watched_backend::create_event() noexcept {
@@ -87,13 +93,17 @@ result<backend_event*> watched_backend::create_event() noexcept {
 result<void> watched_backend::record(backend_event* e, stream_handle s) noexcept {
   if (!count()) return too_many();
   ++seen_.records;
-  return inner_->record(e, s);
+  const auto answer = inner_->record(e, s);
+  pause();
+  return answer;
 }
 
 result<bool> watched_backend::query(backend_event* e) noexcept {
   if (!count()) return too_many();
   if (plant_ == plant::query) return true;
-  return inner_->query(e);
+  const auto answer = inner_->query(e);
+  pause();
+  return answer;
 }
 
 result<void> watched_backend::wait(stream_handle s, backend_event* e) noexcept {
@@ -111,7 +121,9 @@ result<void> watched_backend::synchronize(backend_event* e) noexcept {
 result<void> watched_backend::synchronize_device() noexcept {
   if (!count()) return too_many();
   ++seen_.waits;
-  return inner_->synchronize_device();
+  const auto answer = inner_->synchronize_device();
+  pause();
+  return answer;
 }
 
 }  // namespace weir::simulation

@@ -4,6 +4,7 @@
 // ends an operation that calls for ever, and, for tests of the checkers, misbehaves as told.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 
@@ -24,6 +25,10 @@ class watched_backend final : public backend {
     std::size_t allocations_live = 0;
     std::size_t allocations_most = 0;                // live at once in this step
     std::map<std::uintptr_t, std::size_t> direct{};  // bytes by where they begin
+    // What happens behind the so manieth call that tells the pool how far a stream is, and before the pool hears of it;
+    // 0: nothing.
+    unsigned meanwhile_in = 0;
+    std::function<void()> meanwhile{};
     // Of the direct allocation that an address is in, 0 where it is in none.
     std::size_t direct_bytes_at(std::uintptr_t at) const;
   };
@@ -58,6 +63,7 @@ class watched_backend final : public backend {
  private:
   bool count() noexcept { return ++seen_.calls <= seen_.calls_end; }
   void look() noexcept;
+  void pause() noexcept;
 
   const std::unique_ptr<backend> inner_;
   watch& seen_;

@@ -3,6 +3,7 @@
 // Blocks of a simulated program: allocated, written, read and freed, each after what it has to come after.
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "simulate_run.hpp"
 
@@ -53,11 +54,13 @@ result<void*> run::call_allocate(std::size_t bytes, std::size_t alignment, strea
 // False where the device is lost and so cannot say who the stream is: then nothing changes.
 bool run::call_deallocate(std::uintptr_t at, std::size_t bytes, stream_model& s, const route& how) {
   const std::uint64_t before = here_->watch.calls;
+  const std::uintptr_t outer = std::exchange(busy_at_, at);
   void* const p = pointer(at);
   const auto done = how.by_token   ? how.is_sized ? here_->pool.try_deallocate(p, bytes, token_of(s))
                                                   : here_->pool.try_deallocate(p, token_of(s))
                       : how.is_sized ? here_->pool.try_deallocate(p, bytes, raw(s))
                                    : here_->pool.try_deallocate(p, raw(s));
+  busy_at_ = outer;
   check_calls(before, "deallocate");
   if (!done && is_lost_ && done.error().code == errc::device_lost) return false;
   if (journal_.is_on) journal_.deallocate(at, s.number);
@@ -255,8 +258,10 @@ void run::read_on(block& b, stream_model& s, random_source& r, bool announce) {
   b.add_use(s.next_use());
   ++figures_.launches;
   if (!announce) return;
+  const std::uintptr_t outer = std::exchange(busy_at_, b.at);
   const auto done = random_route(s, r).by_token ? here_->pool.record_use(pointer(b.at), token_of(s))
                                                 : here_->pool.record_use(pointer(b.at), raw(s));
+  busy_at_ = outer;
   ++figures_.other_calls;
   if (!done) return check_error(done.error(), "record_use", b.bytes, b.alignment);
   b.announced.push_back(s.number);

@@ -87,8 +87,11 @@ void run::check_no_room(std::size_t bytes, std::size_t alignment) {
   pinned += regions.size() * (here_->plan.options.region_bytes + chunk_bytes);
   const std::size_t worst = round_up(bytes + alignment + 4 * mib, chunk_bytes);
   std::size_t taken = neighbour_;
-  for (const auto& p : pools_)
-    if (p.get() != here_) taken += p->pool.statistics().reserved + p->pool.statistics().direct;
+  for (const auto& p : pools_) {
+    if (p.get() == here_) continue;
+    taken += p->pool.statistics().reserved;
+    for (const auto& direct : p->watch.direct) taken += round_up(direct.second, direct_bytes);
+  }
   const std::size_t room =
       std::min({here_->limit, here_->native_limit, plan_.device_bytes - std::min(plan_.device_bytes, taken)});
   if (pinned + worst <= room)

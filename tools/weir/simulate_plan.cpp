@@ -18,8 +18,8 @@ constexpr named_operation operations[]{
     {"free_many", 4},   {"write", 10},       {"share", 6},      {"create_stream", 3}, {"retire_stream", 2},
     {"lose_stream", 1}, {"start_thread", 3}, {"end_thread", 2}, {"pass_on", 3},       {"advance", 8},
     {"synchronize", 3}, {"stall", 1},        {"trim", 3},       {"defragment", 2},    {"set_limit", 1},
-    {"neighbour", 1},   {"direct", 1},       {"capture", 2},    {"relay", 6},         {"squeeze", 1},
-    {"replace", 2},     {"guest", 2},        {"rest", 1},       {"bad_call", 2},
+    {"neighbour", 1},   {"direct", 1},       {"capture", 2},    {"relay", 6},         {"squeeze", 2},
+    {"replace", 2},     {"guest", 2},        {"rest", 2},       {"bad_call", 2},
 };
 static_assert(std::size(operations) == operation_count);
 

@@ -135,6 +135,8 @@ void run::squeeze(random_source& r) {
   for (std::size_t i = 0; i < fault_count; ++i)
     if (plan_.faults[i] != 0 && r.chance(30))
       arm_fault(static_cast<sim::fault>(i), static_cast<unsigned>(1 + r.below(2)), static_cast<unsigned>(r.below(3)));
+  stream_model* const theirs = r.chance(30) ? pick_other_default(r) : nullptr;
+  if (theirs) return allocate_for_other(*theirs, bytes);
   ask_again(second, r.chance(70) ? bytes : bytes / 2, 1 + r.below(6), r);
 }
 

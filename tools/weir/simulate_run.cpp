@@ -17,6 +17,12 @@ void note_bug(const error& e) noexcept {
   if (bugs_here) bugs_here->push_back(e.message());
 }
 
+}  // namespace
+
+void bugs_here_are(std::vector<std::string>* bugs) noexcept { bugs_here = bugs; }
+
+namespace {
+
 random_source numbers_of(std::uint64_t seed, std::uint64_t what) { return random_source(seed * 1'000'003 + what); }
 
 constexpr std::uint64_t of_birth = 1'000'001, of_end = 1'000'002;  // beyond any step
@@ -46,7 +52,7 @@ run::run(const request& asked, bool with_journal)
       device_(sim::device::make({.bytes_total = plan_.device_bytes, .threads_apart = true})) {
   journal_.is_on = with_journal;
   set_bug_handler(note_bug);
-  bugs_here = &bugs_;
+  bugs_here_are(&bugs_);
   random_source r = numbers_of(asked_.seed, of_birth);
   for (const pool_plan& each : plan_.pools) make_pool(each);
   be_at(*pools_.front());
@@ -65,6 +71,7 @@ void run::make_pool(const pool_plan& what) {
   tested_pool& p = *made;
   p.number = pools_.size();
   p.plan = what;
+  p.watch.meanwhile = [this] { interrupt(); };
   pools_.push_back(std::move(made));
   pool_options options = what.options;
   if (what.has_observer) options.observer = p.heard;
@@ -82,14 +89,18 @@ void run::make_pool(const pool_plan& what) {
       options);
 }
 
-run::~run() { bugs_here = nullptr; }
+run::~run() { bugs_here_are(nullptr); }
 
 std::optional<failure> run::go() {
   crew_->run(0);
   figures_.hand_overs = crew_->hand_overs();
-  bugs_here = &bugs_;
+  bugs_here_are(&bugs_);
   const bool is_pool_first = numbers_of(asked_.seed, of_end).chance(50);
-  if (!is_pool_first) crew_->end_all();
+  if (!is_pool_first) {
+    crew_->end_all();
+    for (const auto& p : pools_)
+      if (!found_ && p->pool.statistics().cached != 0) found_ = {"caches of threads that have ended", step_};
+  }
   for (const auto& p : pools_) p->pool = {};
   crew_->end_all();
   note(device_->now_ns());
@@ -125,7 +136,7 @@ bool run::is_left_out(unsigned step) const { return asked_.is_partial && !asked_
 void run::be(unsigned thread) {
   for (const auto& t : threads_)
     if (t->number == thread) me_ = t.get();
-  bugs_here = &bugs_;
+  bugs_here_are(&bugs_);
   journal_.thread = thread;
 }
 
@@ -169,7 +180,9 @@ void run::do_step(unsigned step) {
     p->watch.allocations_most = p->watch.allocations_live;
   }
   arm_faults(r);
+  if (r.chance(plan_.interrupt_percent)) here_->watch.meanwhile_in = static_cast<unsigned>(1 + r.below(5));
   perform(what, r);
+  here_->watch.meanwhile_in = 0;
   ++figures_.steps;
   note(device_->now_ns());
   check_step();
@@ -239,7 +252,7 @@ void run::perform(operation what, random_source& r) {
     case operation::relay: return relay(r);
     case operation::squeeze: return squeeze(r);
     case operation::replace: return replace_stream(r);
-    case operation::guest: return;
+    case operation::guest: return guest(r);
     case operation::rest: return rest(r);
     case operation::bad_call: return bad_call(r);
     case operation::count: break;

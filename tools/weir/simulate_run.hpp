@@ -32,6 +32,9 @@ struct failure {
   unsigned step = 0;  // of the plan; its count: at the end
 };
 
+// Where a bug that the library tells of in this thread goes.
+void bugs_here_are(std::vector<std::string>*) noexcept;
+
 struct figures {
   std::uint64_t hash = 14695981039346656037u;
   std::uint64_t steps = 0, allocations = 0, deallocations = 0, refused = 0, launches = 0, other_calls = 0;
@@ -101,15 +104,23 @@ class run {
   void keep_busy(stream_model&, random_source&);
   void ask_again(unsigned stream, std::size_t bytes, std::size_t count, random_source&);
 
-  // streams and threads (simulate_streams.cpp)
+  // threads (simulate_threads.cpp)
+  void start_thread();
+  void end_thread(random_source&);
+  void pass_on(random_source&);
+  void guest(random_source&);
+  void allocate_for_other(stream_model&, std::size_t bytes);
+  stream_model* pick_other_default(random_source&);
+  void interrupt();
+  void free_in_between(random_source&);
+
+  // streams (simulate_streams.cpp)
   void create_stream(random_source&);
+  void take_tokens(stream_model&);
   void end_stream(random_source&, bool retire);
   bool end_one(stream_model&, random_source&, bool retire);
   bool retire_everywhere(stream_model&, random_source&);
-  void start_thread();
   route random_route(const stream_model&, random_source&) const;
-  void end_thread(random_source&);
-  void pass_on(random_source&);
   void hand_uses(stream_model& from, stream_model& to);
   void synchronize(random_source&);
   void synchronize_with(stream_model&);
@@ -145,8 +156,12 @@ class run {
     std::map<std::uintptr_t, std::size_t> ranges{};
   };
   void trim(random_source&);
-  void trim_by_policies(bool is_quiet);
+  std::optional<trim_report> trim_by_policies(bool is_quiet);
   void rest(random_source&);
+  void make_quiet();
+  void use_some(random_source&);
+  void check_new_decay(std::uint64_t half_life_ns, random_source&);
+  void check_new_idle(std::uint64_t idle_ns, random_source&);
   std::optional<trim_report> call_trim(std::optional<std::size_t> keep);
   layout look_at_layout() const;
   void check_trim(const trim_report&);
@@ -198,6 +213,7 @@ class run {
   random_source* handler_random_ = nullptr;
   stream_model* handler_stream_ = nullptr;
   unsigned handler_calls_ = 0;
+  std::uintptr_t busy_at_ = 0;  // the block that the call under way is about
   unsigned step_ = 0;
   unsigned ending_ = crew::nobody;  // has done its last step; whoever comes next waits for its end
   std::optional<failure> found_;

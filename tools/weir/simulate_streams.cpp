@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Streams and threads of a simulated program: they come, are retired or lost, and hand on what they know.
+// Streams of a simulated program: they come, are retired or lost, and hand on what is known of them.
 #include <algorithm>
 
 #include "simulate_run.hpp"
@@ -82,13 +82,7 @@ void run::create_stream(random_source& r) {
   s->number = next_stream_++;
   s->is_blocking = r.chance(20);
   s->handle = device_->create_stream(!s->is_blocking);
-  if (r.chance(60)) {
-    for (const auto& p : pools_) {
-      auto token = p->pool.stream(raw(*s));
-      if (!token && !has_faults_) fail("no token: " + token.error().message());
-      if (token) s->tokens[p->number] = *token;
-    }
-  }
+  if (r.chance(60)) take_tokens(*s);
   ++streams_ever_;
   note(place(s->handle));
   say([&] {
@@ -97,6 +91,14 @@ void run::create_stream(random_source& r) {
   });
   if (journal_.is_on) journal_.birth(s->number, s->is_blocking ? "blocking" : "non-blocking");
   streams_.push_back(std::move(s));
+}
+
+void run::take_tokens(stream_model& s) {
+  for (const auto& p : pools_) {
+    auto token = p->pool.stream(raw(s));
+    if (!token && !has_faults_) fail("no token: " + token.error().message());
+    if (token) s.tokens[p->number] = *token;
+  }
 }
 
 // Work on live blocks of `from` is handed to `to`, but for what was announced: that is the pool's affair.
@@ -138,6 +140,7 @@ bool run::end_one(stream_model& s, random_source& r, bool retire) {
 // In every pool that may know it. False where one could not.
 bool run::retire_everywhere(stream_model& s, random_source& r) {
   bool is_done = true;
+  for (const auto& p : pools_) p->watch.meanwhile_in = 0;  // nobody may free on it any more
   for (const auto& p : pools_) {
     const weir::stream& token = s.tokens[p->number];
     const auto done = token && r.chance(70) ? p->pool.retire(token) : p->pool.retire(raw(s));
@@ -180,50 +183,6 @@ void run::capture(random_source& r) {
   if (journal_.is_on) journal_.mark("capture of stream " + std::to_string(s->number));
   device_->set_capturing(s->handle, true);
   s->is_capturing = true;
-}
-
-// --- threads --------------------------------------------------------------------------------------------------------
-
-void run::start_thread() {
-  auto t = std::make_unique<thread_model>();
-  t->number = next_thread_++;
-  ++figures_.threads;
-  say([&] { return "  thread " + std::to_string(t->number); });
-  streams_.push_back(std::make_unique<stream_model>(
-      stream_model{.number = next_stream_++, .handle = per_thread_stream(), .owner = t->number, .is_special = true}));
-  ++streams_ever_;
-  if (journal_.is_on) journal_.birth(streams_.back()->number, "default of thread " + std::to_string(t->number));
-  crew_->start(t->number);
-  threads_.push_back(std::move(t));
-}
-
-// The calling thread goes, with whatever its caches hold. What it has put on its default stream it hands on, as only it
-// can; the stream is retired or just lost.
-void run::end_thread(random_source& r) {
-  if (threads_.size() < 2) return;
-  stream_model& own = own_default();
-  stream_model* heir = pick_shared(r, &own);
-  if (!heir) return;
-  hand_uses(own, *heir);
-  if (own.has_token() || r.chance(50)) retire_everywhere(own, r);
-  has_lost_streams_ = true;
-  if (r.chance(50)) tell_all();
-  if (journal_.is_on) journal_.retirement(own.number);
-  say([&] { return "  thread " + std::to_string(me_->number); });
-  ending_ = me_->number;
-  std::erase_if(streams_, [&](const auto& s) { return s.get() == &own; });
-  const thread_model* const gone = me_;
-  me_ = nullptr;
-  std::erase_if(threads_, [&](const auto& t) { return t.get() == gone; });
-}
-
-// What a thread has on its default stream becomes anybody's.
-void run::pass_on(random_source& r) {
-  stream_model& own = own_default();
-  if (stream_model* heir = pick_shared(r, &own)) {
-    say([&] { return "  to stream " + std::to_string(heir->number); });
-    hand_uses(own, *heir);
-  }
 }
 
 }  // namespace weir::simulation

@@ -44,12 +44,18 @@ void run::trim(random_source& r) {
   const std::size_t keep = r.chance(50) ? 0 : r.below(plan_.device_bytes);
   say([&] { return by_policies ? std::string("  as the policies say") : "  to " + std::to_string(keep); });
   const bool is_quiet = r.chance(25);
-  if (is_quiet) device_->synchronize();
+  if (is_quiet) make_quiet();
   if (by_policies) {
     trim_by_policies(is_quiet);
   } else if (const auto done = call_trim(keep)) {
     if (is_quiet) check_quiet_trim(*done, keep);
   }
+}
+
+// No work is left on the device, and nobody comes with more.
+void run::make_quiet() {
+  here_->watch.meanwhile_in = 0;
+  device_->synchronize();
 }
 
 // Nothing: it failed.
@@ -65,6 +71,11 @@ std::optional<trim_report> run::call_trim(std::optional<std::size_t> keep) {
     return std::nullopt;
   }
   note(done->reserved_after);
+  say([&] {
+    return "  of " + std::to_string(done->reserved_before) + " it keeps " + std::to_string(done->kept_live) +
+           " live, " + std::to_string(done->kept_pending) + " pending, " + std::to_string(done->kept_partial) +
+           " partial, " + std::to_string(done->kept_free) + " free";
+  });
   if (here_->plan.options.soft_bytes_max == SIZE_MAX) {
     if (here_->watch.waits != waits) fail("a trim waits");
     if (keep) check_no_more(before, *keep, done->reserved_before);
@@ -123,14 +134,15 @@ void run::check_quiet_trim(const trim_report& t, std::size_t keep) const {
 
 // --- policies -------------------------------------------------------------------------------------------------------
 
-void run::trim_by_policies(bool is_quiet) {
+std::optional<trim_report> run::trim_by_policies(bool is_quiet) {
   const auto& policies = here_->plan.options.trim;
   const layout before = look_at_layout();
   const std::size_t keep = keep_of(policies, here_->pool.statistics().reserved);
   const auto done = call_trim(std::nullopt);
-  if (!done || here_->plan.options.soft_bytes_max != SIZE_MAX) return;
+  if (!done || here_->plan.options.soft_bytes_max != SIZE_MAX) return done;
   if (is_quiet) check_quiet_trim(*done, keep);
   if (const std::uint64_t ns = shortest_time(policies, rule::idle)) check_not_idle(before, ns);
+  return done;
 }
 
 // What somebody had less than that ago is not idle, and stays.
@@ -151,29 +163,62 @@ void run::check_not_idle(const layout& before, std::uint64_t ns) const {
 void run::rest(random_source& r) {
   const auto& policies = here_->plan.options.trim;
   if (policies.empty() || here_->plan.options.soft_bytes_max != SIZE_MAX) return;
-  const bool is_idle = shortest_time(policies, rule::idle) != 0;
+  const std::uint64_t idle_ns = shortest_time(policies, rule::idle);
   const std::uint64_t half_life_ns = shortest_time(policies, rule::decay);
-  for (unsigned i = 0; i < 3; ++i) {
-    device_->synchronize();
-    const auto done = call_trim(std::nullopt);
+  // By idle a cache goes home in one run, what it held counts as free in the next, and its region is idle in the third.
+  constexpr unsigned runs = 4;
+  for (unsigned i = 1; i <= runs; ++i) {
+    make_quiet();
+    const auto done = trim_by_policies(true);
     if (!done) return;
-    if (i == 2 && (is_idle || half_life_ns != 0)) check_quiet_trim(*done, 0);
-    device_->advance(i < 2 ? rest_ns : r.below(1'000'000));
+    if (i == runs && (idle_ns != 0 || half_life_ns != 0)) check_quiet_trim(*done, 0);
+    device_->advance(i < runs ? rest_ns : r.below(1'000'000));
   }
+  if (half_life_ns != 0) check_new_decay(half_life_ns, r);
+  if (idle_ns != 0) check_new_idle(idle_ns, r);
+}
+
+// Large blocks that are live at once and then free, and complete.
+void run::use_some(random_source& r) {
   stream_model* s = pick_stream(r);
-  const std::uint64_t begin_ns = device_->now_ns();
-  if (block* b = allocate_on(*s, 17 * mib + r.below(40 * mib), 256, r)) free_block(*b, *s, r);
-  if (half_life_ns != 0) device_->synchronize();
+  std::vector<std::uintptr_t> blocks;
+  while (blocks.size() < 6) {
+    const block* b = allocate_on(*s, 17 * mib + r.below(40 * mib), 256, r);
+    if (!b) break;
+    blocks.push_back(b->at);
+  }
+  for (const std::uintptr_t at : blocks)
+    if (block* b = here_->live.find(at); b && is_usable(*b)) free_block(*b, *s, r);
+  make_quiet();
+}
+
+// Of what came free just now no more has decayed than since then. What was to go before and could not may go now.
+void run::check_new_decay(std::uint64_t half_life_ns, random_source& r) {
   const statistics before = here_->pool.statistics();
-  const auto done = call_trim(std::nullopt);
-  // What an event that never completes kept from going earlier goes now.
-  if (!done || half_life_ns == 0 || has_faults_) return;
+  const std::size_t old = before.reserved - std::min(before.reserved, before.allocated - before.direct);
+  const std::uint64_t begin_ns = device_->now_ns();
+  use_some(r);
+  const std::size_t free = here_->pool.statistics().free;
+  const auto done = trim_by_policies(true);
+  if (!done) return;
   const double half_lives = static_cast<double>(device_->now_ns() - begin_ns) / static_cast<double>(half_life_ns);
-  const double most = static_cast<double>(before.free) * (1 - std::exp2(-half_lives));
+  const double most = static_cast<double>(old) + static_cast<double>(free) * (1 - std::exp2(-half_lives));
   const std::size_t given = done->reserved_before - done->reserved_after;
   if (static_cast<double>(given) > most + 2.0 * chunk_bytes)
     fail("after " + std::to_string(half_lives) + " half lives a trim by decay gives back " + std::to_string(given) +
-         " of " + std::to_string(before.free));
+         " of " + std::to_string(free));
+}
+
+// What was seen free and used again since is no more idle than what is free for the first time.
+void run::check_new_idle(std::uint64_t idle_ns, random_source& r) {
+  use_some(r);
+  trim_by_policies(true);
+  device_->advance(idle_ns * 3 / 5);
+  if (r.chance(50)) {
+    use_some(r);
+    device_->advance(idle_ns * 3 / 5);
+  }
+  trim_by_policies(true);
 }
 
 }  // namespace weir::simulation
