@@ -228,6 +228,90 @@ static void captures(void) {
   close_scene(&s);
 }
 
+// As a graph would: its kernel runs again and again, on a stream that nobody is ordered with.
+static void graph_memories(void) {
+  scene s = open_scene(NULL);
+  weir_capture* capture = NULL;
+  weir_graph_memory* memory = NULL;
+  void *p = NULL, *q = NULL;
+  OK(weir_capture_begin(s.pool, s.a, NULL, &capture));
+  OK(weir_sim_set_capturing(s.device, s.a, 1));
+  OK(weir_allocate(s.pool, 5 * mib, s.a, &p));
+  OK(weir_deallocate(s.pool, p, 5 * mib, s.a));
+  OK(weir_allocate(s.pool, 5 * mib, s.a, &q));
+  CHECK(p == q);
+  OK(weir_deallocate(s.pool, q, 5 * mib, s.a));
+  OK(weir_sim_set_capturing(s.device, s.a, 0));
+  OK(weir_capture_end(capture, &memory));
+  CHECK(weir_graph_memory_bytes(memory) >= 5 * mib && statistics_of(s.pool).pinned >= 5 * mib);
+  for (int i = 0; i < 5; ++i) {
+    OK(weir_sim_launch(s.device, s.b, 100000, p, 5 * mib));
+    OK(weir_allocate(s.pool, 5 * mib, s.a, &q));
+    OK(weir_sim_launch(s.device, s.a, 1000, q, 5 * mib));
+    OK(weir_deallocate(s.pool, q, 5 * mib, s.a));
+  }
+  CHECK(weir_sim_violation_count(s.device) == 0);
+  const uint64_t waits = statistics_of(s.pool).native_synchronize;
+  OK(weir_graph_memory_release(memory, s.b));
+  CHECK(statistics_of(s.pool).pinned == 0 && statistics_of(s.pool).native_synchronize == waits);
+  OK(weir_allocate(s.pool, 5 * mib, s.a, &q));  // whatever it is given, it waits for the last launch
+  OK(weir_sim_launch(s.device, s.a, 1000, q, 5 * mib));
+  OK(weir_deallocate(s.pool, q, 5 * mib, s.a));
+  close_scene(&s);
+}
+
+static void forked_captures(void) {
+  scene s = open_scene(NULL);
+  weir_capture *on_a = NULL, *on_b = NULL;
+  weir_graph_memory *shared = NULL, *one = NULL, *two = NULL;
+  void *p = NULL, *q = NULL;
+  OK(weir_capture_begin(s.pool, s.a, NULL, &on_a));
+  OK(weir_capture_memory(on_a, &shared));
+  OK(weir_capture_begin(s.pool, s.b, shared, &on_b));
+  OK(weir_allocate(s.pool, 5000, s.a, &p));
+  OK(weir_allocate(s.pool, 5000, s.b, &q));
+  CHECK(p != q);
+  OK(weir_deallocate(s.pool, q, 5000, s.b));
+  OK(weir_capture_end(on_b, &two));
+  OK(weir_capture_end(on_a, &one));
+  CHECK(weir_graph_memory_bytes(one) == weir_graph_memory_bytes(two) && weir_graph_memory_bytes(one) > 0);
+  OK(weir_graph_memory_release(two, s.a));
+  OK(weir_graph_memory_release(one, s.a));
+  CHECK(statistics_of(s.pool).pinned > 0);  // there is a share left
+  OK(weir_graph_memory_release(shared, NULL));
+  CHECK(statistics_of(s.pool).pinned == 0);
+  OK(weir_deallocate(s.pool, p, 5000, s.b));  // live at the end of the capture
+  close_scene(&s);
+}
+
+static void bad_captures(void) {
+  scene s = open_scene(NULL), other = open_scene(NULL);
+  weir_capture *capture = NULL, *second = (weir_capture*)&s;
+  weir_graph_memory* memory = NULL;
+  OK(weir_capture_begin(s.pool, s.a, NULL, &capture));
+  CHECK_STATUS(weir_capture_begin(s.pool, s.a, NULL, &second), WEIR_INVALID_ARGUMENT);
+  CHECK(second == NULL && says("a capture scope is open on this stream"));
+  OK(weir_capture_memory(capture, &memory));
+  CHECK_STATUS(weir_capture_begin(other.pool, other.a, memory, &second), WEIR_INVALID_ARGUMENT);
+  CHECK(says("graph memory of another pool"));
+  CHECK_STATUS(weir_capture_begin(s.pool, s.a, NULL, NULL), WEIR_INVALID_ARGUMENT);
+  CHECK_STATUS(weir_capture_memory(NULL, &memory), WEIR_INVALID_ARGUMENT);
+  CHECK_STATUS(weir_capture_begin(NULL, s.a, NULL, &second), WEIR_NULL_POOL);
+  OK(weir_capture_end(capture, NULL));
+  OK(weir_graph_memory_release(memory, NULL));
+  memory = (weir_graph_memory*)&s;
+  OK(weir_capture_end(NULL, &memory));
+  CHECK(memory == NULL);
+  OK(weir_graph_memory_release(NULL, s.a));
+  CHECK(weir_graph_memory_bytes(NULL) == 0);
+  OK(weir_capture_begin(other.pool, other.a, NULL, &capture));
+  close_scene(&other);
+  OK(weir_capture_end(capture, &memory));  // after its pool
+  CHECK(weir_graph_memory_bytes(memory) == 0);
+  OK(weir_graph_memory_release(memory, WEIR_STREAM_LEGACY));
+  close_scene(&s);
+}
+
 static void direct(void) {
   scene s = open_scene(NULL);
   void* p = NULL;
@@ -460,6 +544,9 @@ static const test_case cases[] = {
     {"tokens outlive their stream and their pool", tokens},
     {"a block used on a second stream waits for it", second_streams},
     {"a capturing stream is refused by default", captures},
+    {"what a capture allocated is kept until its memory is released", graph_memories},
+    {"two streams of one capture share a memory", forked_captures},
+    {"captures refuse what cannot be", bad_captures},
     {"direct blocks are counted apart", direct},
     {"trimming reports what it gave back", trims},
     {"statistics and the walk agree", looking},
