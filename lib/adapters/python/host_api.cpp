@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "adapters/python/host_api.h"
+#include "adapters/python/host_api.hpp"
 
 #include "adapters/python/process_pools.hpp"
 #include "weir/options_text.hpp"
