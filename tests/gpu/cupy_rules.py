@@ -58,7 +58,9 @@ def _():
 
 @fact("out of memory is CuPy's own exception with weir's account, and passes")
 def _():
-    error = expect(cupy.cuda.memory.OutOfMemoryError, lambda: cupy.empty(8 * GIB, dtype=cupy.uint8), "out of memory", "limit")
+    error = expect(
+        cupy.cuda.memory.OutOfMemoryError, lambda: cupy.empty(8 * GIB, dtype=cupy.uint8), "out of memory", "limit"
+    )
     assert isinstance(error, weir.OutOfMemoryError) and isinstance(error, MemoryError)
     cupy.empty(GIB, dtype=cupy.uint8)
 

@@ -61,7 +61,9 @@ def _():
     for _ in range(40):
         cuda.device_array(GIB, dtype=numpy.uint8)  # freed at once
     held = [cuda.device_array(GIB, dtype=numpy.uint8) for _ in range(3)]
-    expect(weir.OutOfMemoryError, lambda: [cuda.device_array(GIB, dtype=numpy.uint8) for _ in range(3)], "out of memory")
+    expect(
+        weir.OutOfMemoryError, lambda: [cuda.device_array(GIB, dtype=numpy.uint8) for _ in range(3)], "out of memory"
+    )
     del held
     cuda.device_array(3 * GIB, dtype=numpy.uint8)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A decoder of random weights, of plain matrix products: deterministic, and as hungry for temporaries as the real ones."""
+"""A decoder of random weights, of plain matrix products: deterministic, and as hungry for temporaries as real ones."""
 
 import math
 

@@ -96,7 +96,8 @@ for device in devices:
     now = weir.statistics(device)
     print(
         f"rank {rank}, device {device}: {now['allocations']} allocations, peak {now['allocated_peak'] >> 20} MiB live, "
-        f"{now['reserved_peak'] >> 20} MiB reserved, {now['waits_inserted']} waits, {time.perf_counter() - begin:.1f} s",
+        f"{now['reserved_peak'] >> 20} MiB reserved, {now['waits_inserted']} waits, "
+        f"{time.perf_counter() - begin:.1f} s",
         flush=True,
     )
 dist.destroy_process_group()

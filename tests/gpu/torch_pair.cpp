@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What an allocation and its free cost seen by torch: through its allocator interface, as a tensor's storage goes, without
-// the operator around it. Built on the machine with torch by tools/dev/gpu-python; torch_pair.py calls it.
+// What an allocation and its free cost seen by torch: through its allocator interface, as a tensor's storage goes,
+// without the operator around it. Built on the machine with torch by tools/dev/gpu-python; torch_pair.py calls it.
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <chrono>
 #include <vector>

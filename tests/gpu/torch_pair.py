@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nanoseconds of an allocation and its free seen by torch: in C++ (torch_pair.so) and as torch.empty.
 
-    torch_pair.py --allocator default|expandable|async|weir --library torch_pair.so [--json FILE]
+torch_pair.py --allocator default|expandable|async|weir --library torch_pair.so [--json FILE]
 """
 
 import argparse
@@ -10,21 +10,18 @@ import json
 import os
 import time
 
+import torch_allocators
+
 parser = argparse.ArgumentParser()
 parser.add_argument("--allocator", default="default")
 parser.add_argument("--library", required=True)
 parser.add_argument("--json")
 arguments = parser.parse_args()
-conf = {"expandable": "expandable_segments:True", "async": "backend:cudaMallocAsync"}.get(arguments.allocator)
-if conf:
-    os.environ["PYTORCH_CUDA_ALLOC_CONF"] = conf
+torch_allocators.choose(arguments.allocator)
 
 import torch  # noqa: E402
 
-if arguments.allocator == "weir":
-    import weir.torch
-
-    weir.torch.install()
+torch_allocators.install(arguments.allocator)
 torch.empty(1, device="cuda")
 
 library = ctypes.CDLL(os.path.abspath(arguments.library))
@@ -45,7 +42,13 @@ def empty_ns(size, count=20000):
     return (time.perf_counter() - begin) / count * 1e9
 
 
-figures = {"allocator": arguments.allocator, "pair_ns": {}, "deep_pair_ns": {}, "side_stream_pair_ns": {}, "empty_ns": {}}
+figures = {
+    "allocator": arguments.allocator,
+    "pair_ns": {},
+    "deep_pair_ns": {},
+    "side_stream_pair_ns": {},
+    "empty_ns": {},
+}
 for name, size in SIZES.items():
     figures["pair_ns"][name] = best(lambda: library.torch_pair_ns(size, 100_000, 1))
     figures["empty_ns"][name] = best(lambda: empty_ns(size))

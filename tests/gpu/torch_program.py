@@ -17,12 +17,12 @@ import statistics
 import sys
 import time
 
-ALLOCATORS = ("default", "expandable", "async", "weir")
+import torch_allocators
 
 
 def _arguments():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--allocator", choices=ALLOCATORS, default="default")
+    parser.add_argument("--allocator", choices=torch_allocators.ALLOCATORS, default="default")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--scale", type=float, default=1.0, help="less than 1: less work and memory")
@@ -32,21 +32,10 @@ def _arguments():
 
 
 arguments = _arguments()
-_CONF = {"expandable": "expandable_segments:True", "async": "backend:cudaMallocAsync"}
-for _name in ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF"):
-    os.environ.pop(_name, None)
-if arguments.allocator in _CONF:
-    os.environ["PYTORCH_CUDA_ALLOC_CONF"] = _CONF[arguments.allocator]
+torch_allocators.choose(arguments.allocator)
 os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
 
 import torch  # noqa: E402
-
-
-def _use_allocator(name):
-    if name == "weir":
-        import weir.torch
-
-        weir.torch.install(traceable=bool(arguments.trace))
 
 
 def digest(tensors):
@@ -100,7 +89,7 @@ def _memory():
 
 
 def main(name, build, run):
-    _use_allocator(arguments.allocator)
+    torch_allocators.install(arguments.allocator, traceable=bool(arguments.trace))
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False

@@ -82,9 +82,19 @@ def group_installed(arguments):
         free, total = torch.cuda.mem_get_info()
         kind = torch.OutOfMemoryError if weir.torch.has_hooks() else RuntimeError
         keep = torch.ones(MIB, device="cuda")
-        expect(kind, lambda: torch.empty(2 * total, dtype=torch.uint8, device="cuda"), "CUDA out of memory", "live", "device free")
+        expect(
+            kind,
+            lambda: torch.empty(2 * total, dtype=torch.uint8, device="cuda"),
+            "CUDA out of memory",
+            "live",
+            "device free",
+        )
         held = []
-        expect(kind, lambda: [held.append(torch.empty(8 * GIB, dtype=torch.uint8, device="cuda")) for _ in range(64)], "CUDA out of memory")
+        expect(
+            kind,
+            lambda: [held.append(torch.empty(8 * GIB, dtype=torch.uint8, device="cuda")) for _ in range(64)],
+            "CUDA out of memory",
+        )
         del held
         gc.collect()
         x = torch.empty(int(0.6 * free), dtype=torch.uint8, device="cuda")
@@ -304,7 +314,9 @@ def group_without_hooks(_arguments):
 
     @fact("without hooks running out of memory is a RuntimeError with the same words; WEIR_OPTIONS has the last word")
     def _():
-        error = expect(RuntimeError, lambda: torch.empty(3 * GIB, dtype=torch.uint8, device="cuda"), "CUDA out of memory")
+        error = expect(
+            RuntimeError, lambda: torch.empty(3 * GIB, dtype=torch.uint8, device="cuda"), "CUDA out of memory"
+        )
         assert not isinstance(error, torch.OutOfMemoryError) and str(2 * GIB) in str(error), error
 
     @fact("without hooks an allocation while a graph is captured is a clear error, and torch goes on")
@@ -381,7 +393,7 @@ def group_traced(arguments):
 
     @fact("without a GPU pool named traceable, trace() refuses")
     def _():
-        weir._configured = ("", False, False)
+        weir._configured = ("", False, True, False)
         expect(weir.Error, lambda: weir.trace("/tmp/never.weir").__enter__(), "at work")
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training of a small language model: batches of random length, gradients that are accumulated, AdamW, a changing number
-of micro-batches, and a validation now and then."""
+"""Training of a small language model: batches of random length, gradients accumulated over a changing number of
+micro-batches, AdamW, and a validation now and then."""
 
 import random
 
@@ -30,7 +30,9 @@ def run(start, steps):
     losses = []
 
     def batch(count):
-        return torch.randint(0, 8192, (count, chance.randint(128, 768)), generator=generator).to(program.arguments.device)
+        return torch.randint(0, 8192, (count, chance.randint(128, 768)), generator=generator).to(
+            program.arguments.device
+        )
 
     for step in range(program.scaled(30)):
         optimizer.zero_grad(set_to_none=True)

@@ -51,7 +51,9 @@ def run(state, steps):
             pixels = torch.randint(0, 256, (2, 3, height, width), dtype=torch.uint8, generator=generator)
             with on(scale):
                 image = pixels.to(program.arguments.device, non_blocking=True).float() / 255
-                image = functional.interpolate(image, size=(height // 32 * 32 + 64, width // 32 * 32 + 64), mode="nearest")
+                image = functional.interpolate(
+                    image, size=(height // 32 * 32 + 64, width // 32 * 32 + 64), mode="nearest"
+                )
                 image = hand_over(image, scale, encode)
             with on(encode):
                 feature = hand_over(model(image), encode, join)
