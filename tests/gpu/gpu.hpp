@@ -14,11 +14,11 @@
 
 #include "weir/backend.hpp"
 
-// A call of the CUDA runtime by the test itself. From any thread, as value_of: Catch2, which is for one at a time, hears
-// of failures only.
-#define WEIR_CUDA_OK(call)                                                                           \
-  do {                                                                                               \
-    const cudaError_t weir_status = (call);                                                          \
+// A call of the CUDA runtime by the test itself. From any thread, as value_of: Catch2, which is for one at a time,
+// hears of failures only.
+#define WEIR_CUDA_OK(call)                                                                                 \
+  do {                                                                                                     \
+    const cudaError_t weir_status = (call);                                                                \
     if (weir_status != cudaSuccess) FAIL((#call) << std::string(": ") << cudaGetErrorString(weir_status)); \
   } while (false)
 

@@ -412,6 +412,14 @@ def main():
     if len(arguments.groups) == 1:
         GROUPS[arguments.groups[0]](arguments)
         sys.exit(1 if failed else 0)
+    try:
+        import torch
+
+        if torch.cuda.device_count() == 0:
+            raise ImportError("no GPU")
+    except ImportError as why:
+        print(f"skipped: {why}")
+        sys.exit(4)
     bad = 0
     for name in arguments.groups or GROUPS:
         print(f"torch, {name}:", flush=True)

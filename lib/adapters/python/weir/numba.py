@@ -5,8 +5,8 @@
     weir.numba.install()              # or NUMBA_CUDA_MEMORY_MANAGER=weir.numba
 
 Numba's interface names no stream and its arrays may be used on any, so a block is for all of them when it is handed
-out; freed ones gather, and the device is waited for once for many of them. What torch or CuPy allocate on streams in the
-same process comes from the same memory.
+out; freed ones gather, and the device is waited for once for many of them. What torch or CuPy allocate on streams in
+the same process comes from the same memory.
 """
 
 import contextlib
