@@ -77,6 +77,10 @@ class WEIR_EXPORT backend {
   virtual result<native_pool_bytes> pool_bytes() noexcept = 0;
   virtual result<void> reset_reserved_high() noexcept = 0;
   virtual result<device_memory> memory() noexcept = 0;
+  // Work on another device may read and write what comes from the native pool, now and later; growing then costs a
+  // mapping on each such device. errc::not_supported where the devices cannot reach each other, or the backend does not
+  // say. Of direct memory cudaDeviceEnablePeerAccess decides.
+  virtual result<void> allow_access(int device) noexcept;
 
   // Outside the native pool: cudaMalloc and cudaFree. The second synchronises the device.
   virtual result<void*> allocate_direct(std::size_t bytes) noexcept = 0;

@@ -7,6 +7,10 @@ namespace weir {
 
 backend::~backend() = default;
 
+result<void> backend::allow_access(int /*device*/) noexcept {
+  return error{.code = errc::not_supported, .what = "access from other devices"};
+}
+
 std::uint64_t backend::now_ns() const noexcept {
   const auto now = std::chrono::steady_clock::now().time_since_epoch();
   return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());

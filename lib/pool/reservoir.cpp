@@ -82,8 +82,8 @@ result<void> reservoir::make_room(std::size_t bytes, const stream_state& on) noe
 }
 
 // Where a call for `caller` is made as things stand: on its stream as long as that has something unfinished in the
-// native pool, which may be just what it needs. Not where its handle means another stream, a
-// per-thread one elsewhere, or it has none.
+// native pool, which may be just what it needs. Not where it has no handle (a capture's), or one that means another
+// stream (a per-thread one, elsewhere).
 reservoir::native_place reservoir::place_for(const stream_state* caller) noexcept {
   if (!caller || !options_.order.recycle_unfinished || !order_.may_touch(*caller, caller)) return own_place();
   stream_state& on = streams_.at(caller->index);

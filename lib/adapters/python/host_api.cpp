@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "adapters/python/host_api.h"
+#include "adapters/python/host_api.hpp"
 
 #include "adapters/python/process_pools.hpp"
 #include "weir/options_text.hpp"
@@ -32,7 +32,8 @@ weir_status weir_host_configure(const char* text, unsigned flags) {
     if (!options) return fail(std::move(options).error());
     return answer(pools().configure({.options = std::move(*options),
                                      .is_simulated = (flags & WEIR_HOST_SIMULATED) != 0,
-                                     .is_traceable = (flags & WEIR_HOST_TRACEABLE) != 0}));
+                                     .is_traceable = (flags & WEIR_HOST_TRACEABLE) != 0,
+                                     .has_peers = (flags & WEIR_HOST_NO_PEERS) == 0}));
   });
 }
 

@@ -13,6 +13,16 @@ namespace {
 // Set in every child of a process that came here.
 std::atomic<bool> has_forked{false};
 
+// Torch turns on CUDA's own peer access where it copies between devices, and takes it for granted from then on; a
+// native pool's memory is not covered by that. Where a device cannot be reached, torch knows.
+void open_to_peers(backend& from) noexcept {
+  const auto count = cuda_device_count();
+  const int own = from.capabilities().device;
+  for (int device = 0; count && device < *count; ++device) {
+    if (device != own) (void)from.allow_access(device).has_value();
+  }
+}
+
 constexpr std::size_t gathered_count_max = 64;
 // Of the device's memory.
 constexpr std::size_t gathered_share = 32;
@@ -90,6 +100,7 @@ result<weir_pool*> process_pools::make(int device) noexcept {
       const auto total = static_cast<double>((*backend)->capabilities().device_bytes_total);
       options.bytes_max = std::min(options.bytes_max, static_cast<std::size_t>(fractions_[at] * total));
     }
+    if (setup_.has_peers) open_to_peers(**backend);
     auto own = (*backend)->create_stream();
     if (!own) return std::move(own).error();
     auto pool = weir::pool::try_make(std::move(*backend), std::move(options));

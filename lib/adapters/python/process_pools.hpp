@@ -40,6 +40,7 @@ class process_pools {
     pool_options options{};
     bool is_simulated = false;  // for tests: each device is a simulated one
     bool is_traceable = false;  // pools have a recorder, so that tracing can begin at any time
+    bool has_peers = true;      // each device's memory may be used by the others that can reach it
   };
   // errc::invalid_argument once a pool has been made.
   result<void> configure(setup) noexcept;

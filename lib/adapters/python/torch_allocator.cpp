@@ -8,7 +8,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "adapters/python/host_api.h"
+#include "adapters/python/host_api.hpp"
 #include "adapters/python/process_pools.hpp"
 
 namespace weir::python {

@@ -11,7 +11,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "adapters/python/host_api.h"
+#include "adapters/python/host_api.hpp"
 
 static_assert(std::is_same_v<c10::MempoolId_t, std::pair<unsigned long long, unsigned long long>>);
 

@@ -59,6 +59,20 @@ result<void> cuda_backend::deallocate(void* pointer, stream_handle stream) noexc
   return on_stream(stream, "cuMemFreeAsync", [&] { return api_.free_async(to_address(pointer), stream); });
 }
 
+result<void> cuda_backend::allow_access(int device) noexcept {
+  if (device == capabilities_.device) return {};
+  int can = 0;
+  auto asked =
+      call("cuDeviceCanAccessPeer", [&] { return api_.device_can_access(&can, device, capabilities_.device); });
+  if (!asked) return asked;
+  if (!can) return error{.code = errc::not_supported, .what = "peer access between these devices"};
+  CUmemAccessDesc access{};
+  access.location.type = CU_MEM_LOCATION_TYPE_DEVICE;
+  access.location.id = device;
+  access.flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
+  return call("cuMemPoolSetAccess", [&] { return api_.pool_set_access(pool_, &access, 1); });
+}
+
 result<void> cuda_backend::trim(std::size_t bytes_to_keep) noexcept {
   if (!capabilities_.can_trim) return error{.code = errc::not_supported, .what = "trimming a pool made for export"};
   return call("cuMemPoolTrimTo", [&] { return api_.pool_trim(pool_, bytes_to_keep); });

@@ -68,6 +68,7 @@ loaded load() noexcept {
       "cuMemAllocFromPoolAsync", api.allocate_from_pool)("cuMemFreeAsync", api.free_async)("cuMemAlloc", api.allocate)(
       "cuMemFree", api.free)("cuMemGetInfo", api.memory_info)("cuMemHostRegister", api.host_register)(
       "cuMemHostUnregister", api.host_unregister);
+  find_all("cuMemPoolSetAccess", api.pool_set_access)("cuDeviceCanAccessPeer", api.device_can_access);
   find_all("cuStreamCreate", api.stream_create)("cuStreamDestroy", api.stream_destroy)(
       "cuStreamGetId", api.stream_get_id)("cuStreamGetCtx", api.stream_get_context)(
       "cuStreamIsCapturing", api.stream_is_capturing)("cuStreamQuery", api.stream_query)(

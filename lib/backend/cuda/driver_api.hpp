@@ -34,6 +34,8 @@ struct driver_api {
   PFN_cuMemPoolTrimTo_v11020 pool_trim;
   PFN_cuMemPoolGetAttribute_v11020 pool_get_attribute;
   PFN_cuMemPoolSetAttribute_v11020 pool_set_attribute;
+  PFN_cuMemPoolSetAccess_v11020 pool_set_access;
+  PFN_cuDeviceCanAccessPeer_v4000 device_can_access;
   PFN_cuMemAllocFromPoolAsync_v11020 allocate_from_pool;
   PFN_cuMemFreeAsync_v11020 free_async;
   PFN_cuMemAlloc_v3020 allocate;

@@ -72,6 +72,11 @@ CUresult pool_create(CUmemoryPool* out, const CUmemPoolProps*) {
   return *out = handle<CUmemoryPool>(0x700), guarded("cuMemPoolCreate");
 }
 CUresult pool_destroy(CUmemoryPool) { return guarded("cuMemPoolDestroy"); }
+CUresult pool_set_access(CUmemoryPool, const CUmemAccessDesc* access, std::size_t) {
+  driver.accessible_from = access->location.id;
+  return guarded("cuMemPoolSetAccess");
+}
+CUresult can_access(int* can, CUdevice, CUdevice) { return *can = driver.peers, answer("cuDeviceCanAccessPeer"); }
 CUresult pool_trim(CUmemoryPool, std::size_t) { return guarded("cuMemPoolTrimTo"); }
 CUresult pool_get(CUmemoryPool, CUmemPool_attribute attribute, void* out) {
   auto& value = *static_cast<cuuint64_t*>(out);
@@ -149,6 +154,8 @@ const std::map<std::string_view, void*> functions{
     {"cuThreadExchangeStreamCaptureMode", address(exchange_mode)},
     {"cuMemPoolCreate", address(pool_create)},
     {"cuMemPoolDestroy", address(pool_destroy)},
+    {"cuMemPoolSetAccess", address(pool_set_access)},
+    {"cuDeviceCanAccessPeer", address(can_access)},
     {"cuMemPoolTrimTo", address(pool_trim)},
     {"cuMemPoolGetAttribute", address(pool_get)},
     {"cuMemPoolSetAttribute", address(pool_set)},

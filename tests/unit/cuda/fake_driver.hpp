@@ -24,6 +24,8 @@ struct fake_driver {
   bool calls_without_context = false;      // a call came while device 0's primary context was not on top
   bool calls_unrelaxed = false;            // a call came outside relaxed capture mode
   int pools_supported = 1;
+  int peers = 1;
+  int accessible_from = -1;  // the last device that was given access to the pool
   std::size_t free_bytes = std::size_t{1} << 30, total_bytes = std::size_t{4} << 30;
   std::size_t pool_reserved = 0, pool_reserved_high = 0, pool_used = 0;
 

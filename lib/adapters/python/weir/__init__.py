@@ -7,7 +7,8 @@
     print(weir.statistics()["reserved_peak"])
 
 Options are those of weir/options_text.hpp, given to install() or by WEIR_OPTIONS, which has the last word:
-``WEIR_OPTIONS="bytes_max=40GiB,trim=decay(500ms)"``. ``WEIR_TRACE=FILE`` records what is allocated, for ``weir replay``.
+``WEIR_OPTIONS="bytes_max=40GiB,trim=decay(500ms)"``. ``WEIR_TRACE=FILE`` records what is allocated, for
+``weir replay``.
 """
 
 import atexit
@@ -40,23 +41,29 @@ def version():
     return _library.library().weir_version().decode()
 
 
-def configure(options=None, *, traceable=None, simulated=False):
+def configure(options=None, *, traceable=None, peers=True, simulated=False):
     """Sets the options of all pools, before the first is made: once, or again with the same, or with none.
 
-    ``traceable`` lets trace() begin at any time; it costs each allocation a few nanoseconds. By default that is so where
-    WEIR_TRACE is set. ``simulated`` pools have no GPU: for tests of programs that only ask for memory.
+    ``traceable`` lets trace() begin at any time; it costs each allocation a few nanoseconds. By default that is so
+    where WEIR_TRACE is set. Without ``peers`` no GPU can use another's memory directly, and pools grow quicker where
+    there are several: for programs that use one of the GPUs they see. ``simulated`` pools have no GPU: for tests of
+    programs that only ask for memory.
     """
     global _configured
-    if _configured is not None and options is None and traceable is None:
+    if _configured is not None and options is None and traceable is None and peers and not simulated:
         return
     path = os.environ.get("WEIR_TRACE")
     traceable = bool(path) if traceable is None else bool(traceable)
-    wanted = (options or "", traceable, simulated)
+    wanted = (options or "", traceable, peers, simulated)
     if _configured == wanted:
         return
     if _configured is not None and devices():
         raise Error(20, f"weir: configured as {_configured} already, and at work; cannot change to {wanted}")
-    flags = (_library.SIMULATED if simulated else 0) | (_library.TRACEABLE if traceable else 0)
+    flags = (
+        (_library.SIMULATED if simulated else 0)
+        | (_library.TRACEABLE if traceable else 0)
+        | (0 if peers else _library.NO_PEERS)
+    )
     _library.check(_library.library().weir_host_configure(wanted[0].encode(), flags))
     _configured = wanted
     if path:
@@ -101,7 +108,13 @@ def _blocks(device):
 
     _library.check(_library.library().weir_walk(_pool(device), visit, None))
     return [
-        {"address": address, "bytes": size, "state": _library.BLOCK_STATES[state], "stream": stream, "direct": bool(direct)}
+        {
+            "address": address,
+            "bytes": size,
+            "state": _library.BLOCK_STATES[state],
+            "stream": stream,
+            "direct": bool(direct),
+        }
         for address, size, state, stream, direct in sorted(found)
     ]
 
@@ -128,13 +141,13 @@ def _end_trace():
 
 @contextlib.contextmanager
 def trace(path):
-    """Records what all pools do meanwhile into a trace, for ``weir replay``. Blocks that are live already are not in it.
+    """Records what all pools do meanwhile into a trace, for ``weir replay``: not what was live already.
 
     Needs configure(traceable=True), or install() with it, unless no pool has been made yet.
     """
     if _configured is None or not (_configured[1] or devices()):
-        options, _, simulated = _configured or ("", False, False)
-        configure(options, traceable=True, simulated=simulated)
+        options, _, peers, simulated = _configured or ("", False, True, False)
+        configure(options, traceable=True, peers=peers, simulated=simulated)
     _begin_trace(path)
     try:
         yield path

@@ -7,6 +7,7 @@ import pathlib
 
 SIMULATED = 1
 TRACEABLE = 2
+NO_PEERS = 4
 
 OUT_OF_MEMORY = 1
 FORKED = 31
@@ -88,7 +89,7 @@ def path():
     for folder in (here, here.parent, here.parent.parent):
         if (folder / _NAME).exists():
             return folder / _NAME
-    raise ImportError(f"weir: no {_NAME} in {here} or above it; build it (target weir_torch) or name it by WEIR_LIBRARY")
+    raise ImportError(f"weir: no {_NAME} in {here} or above; build it (target weir_torch) or name it by WEIR_LIBRARY")
 
 
 _loaded = None

@@ -4,8 +4,8 @@
     import weir.cupy
     weir.cupy.install()
 
-An array is in the order of the stream that was current when it was allocated, and is freed in that order, whatever became
-of the stream; as with CuPy's own pool, a use on another stream has to be ordered before the array goes.
+An array is in the order of the stream that was current when it was allocated, and is freed in that order, whatever
+became of the stream; as with CuPy's own pool, a use on another stream has to be ordered before the array goes.
 """
 
 import ctypes
@@ -26,10 +26,10 @@ class OutOfMemoryError(cupy.cuda.memory.OutOfMemoryError, _library.OutOfMemoryEr
         self.status = _library.OUT_OF_MEMORY
 
 
-def install(options=None, *, traceable=None):
+def install(options=None, **others):
     """Makes weir CuPy's allocator in this process, for what is allocated from now on."""
     global _installed
-    configure(options, traceable=traceable)
+    configure(options, **others)
     if _installed is None:
         _installed = _c_allocator() or _python_allocator()
     cupy.cuda.set_allocator(_installed)
@@ -60,7 +60,10 @@ def _c_allocator():
     if not current_stream:
         return None
     allocator = cupy.cuda.memory.CFunctionAllocator(
-        current_stream, _library.address_of("weir_cupy_malloc"), _library.address_of("weir_cupy_free"), _library.library()
+        current_stream,
+        _library.address_of("weir_cupy_malloc"),
+        _library.address_of("weir_cupy_free"),
+        _library.library(),
     )
 
     def malloc(size):

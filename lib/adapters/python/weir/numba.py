@@ -4,9 +4,9 @@
     import weir.numba
     weir.numba.install()              # or NUMBA_CUDA_MEMORY_MANAGER=weir.numba
 
-Numba's interface names no stream and its arrays may be used on any, so a block is for all of them when it is handed out;
-freed ones gather, and the device is waited for once for many of them. What is allocated on streams, by torch or CuPy in
-the same process, comes from the same memory.
+Numba's interface names no stream and its arrays may be used on any, so a block is for all of them when it is handed
+out; freed ones gather, and the device is waited for once for many of them. What torch or CuPy allocate on streams in
+the same process comes from the same memory.
 """
 
 import contextlib
@@ -76,9 +76,9 @@ def _device_memory():
         return free.value, total.value
 
 
-def install(options=None, *, traceable=None):
+def install(options=None, **others):
     """Makes weir Numba's memory manager: before Numba's first context."""
-    configure(options, traceable=traceable)
+    configure(options, **others)
     cuda.set_memory_manager(MemoryManager)
 
 

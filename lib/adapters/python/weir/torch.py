@@ -21,24 +21,22 @@ _installed = None
 _hooks = None
 
 
-def install(options=None, *, traceable=None):
+def install(options=None, **others):
     """Makes weir torch's allocator on every GPU, for the life of the process. Again with the same options: nothing."""
     global _installed
     if _installed is not None:
-        configure(options, traceable=traceable)
+        configure(options, **others)
         return
     if torch.cuda.is_initialized():
         raise RuntimeError(
-            "weir.torch.install() comes too late: torch has begun to use CUDA with its own allocator and cannot change it "
-            "any more. Call it before the first tensor on a GPU and before torch.cuda.init(), set_device() with a context, "
-            "or a library that does so"
+            "weir.torch.install() comes too late: torch has begun to use CUDA with its own allocator and cannot change "
+            "it any more. Call it before the first tensor on a GPU, before torch.cuda.init(), and before a library "
+            "that does either"
         )
     if torch.cuda.get_allocator_backend() == "pluggable":
         raise RuntimeError("weir.torch.install(): another allocator was installed with change_current_allocator()")
-    configure(options, traceable=traceable)
-    pluggable = torch.cuda.memory.CUDAPluggableAllocator(
-        str(_library.path()), "weir_torch_malloc", "weir_torch_free"
-    )
+    configure(options, **others)
+    pluggable = torch.cuda.memory.CUDAPluggableAllocator(str(_library.path()), "weir_torch_malloc", "weir_torch_free")
     allocator = pluggable.allocator()
     for setter, function in (
         ("set_init_fn", "weir_torch_init"),

@@ -10,7 +10,7 @@
 extern "C" {
 #endif
 
-enum { WEIR_HOST_SIMULATED = 1, WEIR_HOST_TRACEABLE = 2 };
+enum { WEIR_HOST_SIMULATED = 1, WEIR_HOST_TRACEABLE = 2, WEIR_HOST_NO_PEERS = 4 };
 
 // Before the first pool. `text` as in weir/options_text.hpp or null; WEIR_OPTIONS has the last word.
 WEIR_EXPORT weir_status weir_host_configure(const char* text, unsigned flags);
