@@ -21,6 +21,8 @@ void load_kernels() {
   WEIR_CUDA_OK(cudaMalloc(reinterpret_cast<void**>(&count), sizeof *count));
   fill(block, 256, 1, nullptr);
   count_mismatches(block, 256, 1, count, nullptr);
+  count_different(block, block, 256, count, nullptr);
+  blend({block, 128}, {block + 128, 128}, {block + 128, 128}, 1, nullptr);
   busy(1, nullptr);
   WEIR_CUDA_OK(cudaGetLastError());
   WEIR_CUDA_OK(cudaDeviceSynchronize());
@@ -62,6 +64,10 @@ mismatch_counter::~mismatch_counter() { (void)cudaFree(device_); }
 
 void mismatch_counter::check(const void* begin, std::size_t bytes, std::uint32_t seed, cudaStream_t stream) {
   count_mismatches(begin, bytes, seed, device_, stream);
+}
+
+void mismatch_counter::compare(const void* one, const void* other, std::size_t bytes, cudaStream_t stream) {
+  count_different(one, other, bytes, device_, stream);
 }
 
 unsigned long long mismatch_counter::total() const {

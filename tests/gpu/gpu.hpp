@@ -74,6 +74,8 @@ class mismatch_counter {
   mismatch_counter& operator=(const mismatch_counter&) = delete;
 
   void check(const void* begin, std::size_t bytes, std::uint32_t seed, cudaStream_t);
+  // Of two ranges of whole words.
+  void compare(const void* one, const void* other, std::size_t bytes, cudaStream_t);
   // Synchronises the device.
   unsigned long long total() const;
 

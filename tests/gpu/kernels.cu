@@ -48,6 +48,26 @@ __global__ void count_kernel(const unsigned char* begin, std::size_t bytes, std:
   if (wrong) atomicAdd(mismatches, wrong);
 }
 
+__global__ void count_different_kernel(const std::uint32_t* one, const std::uint32_t* other, std::size_t count,
+                                       unsigned long long* mismatches) {
+  const std::size_t step = std::size_t{gridDim.x} * blockDim.x;
+  unsigned long long wrong = 0;
+  for (std::size_t i = blockIdx.x * std::size_t{blockDim.x} + threadIdx.x; i < count; i += step) {
+    std::uint32_t difference = one[i] ^ other[i];
+    for (; difference; difference >>= 8) wrong += (difference & 0xff) != 0;
+  }
+  if (wrong) atomicAdd(mismatches, wrong);
+}
+
+__global__ void blend_kernel(std::uint32_t* out, std::uint32_t count, const std::uint32_t* one, std::uint32_t one_count,
+                             const std::uint32_t* other, std::uint32_t other_count, std::uint32_t salt) {
+  const std::uint32_t step = gridDim.x * blockDim.x;
+  for (std::uint32_t i = blockIdx.x * blockDim.x + threadIdx.x; i < count; i += step) {
+    const std::uint32_t from = mix(i ^ salt);
+    out[i] = mix(one[from % one_count] + 0x9e3779b9U * other[i % other_count] + from);
+  }
+}
+
 __device__ unsigned long long now_ns() {
   unsigned long long now;
   asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now));
@@ -76,6 +96,19 @@ void count_mismatches(const void* begin, std::size_t bytes, std::uint32_t seed, 
                       cudaStream_t stream) {
   count_kernel<<<grid_for(bytes), threads, 0, stream>>>(static_cast<const unsigned char*>(begin), bytes, seed,
                                                         mismatches);
+}
+
+void count_different(const void* one, const void* other, std::size_t bytes, unsigned long long* mismatches,
+                     cudaStream_t stream) {
+  count_different_kernel<<<grid_for(bytes), threads, 0, stream>>>(
+      static_cast<const std::uint32_t*>(one), static_cast<const std::uint32_t*>(other), bytes / 4, mismatches);
+}
+
+void blend(words out, words one, words other, std::uint32_t salt, cudaStream_t stream) {
+  const auto count = [](words w) { return static_cast<std::uint32_t>(w.bytes / 4); };
+  blend_kernel<<<grid_for(out.bytes), threads, 0, stream>>>(
+      static_cast<std::uint32_t*>(out.begin), count(out), static_cast<const std::uint32_t*>(one.begin), count(one),
+      static_cast<const std::uint32_t*>(other.begin), count(other), salt);
 }
 
 void busy(unsigned microseconds, cudaStream_t stream) { busy_kernel<<<1, 1, 0, stream>>>(microseconds * 1000ULL); }

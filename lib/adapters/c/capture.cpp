@@ -47,7 +47,6 @@ weir_status weir_capture_memory(const weir_capture* capture, weir_graph_memory**
 weir_status weir_capture_end(weir_capture* capture, weir_graph_memory** memory) {
   if (memory) *memory = nullptr;
   if (!capture) return WEIR_OK;
-  capture->scope.end();
   if (memory) *memory = capture->share.release();
   delete capture;
   return WEIR_OK;
