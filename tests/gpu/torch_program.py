@@ -23,6 +23,7 @@ import torch_allocators
 def _arguments():
     parser = argparse.ArgumentParser()
     parser.add_argument("--allocator", choices=torch_allocators.ALLOCATORS, default="default")
+    parser.add_argument("--label", help="what the figures call the allocator")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--scale", type=float, default=1.0, help="less than 1: less work and memory")
@@ -113,7 +114,7 @@ def main(name, build, run):
     warm = times[1:] or times
     figures = {
         "program": name,
-        "allocator": arguments.allocator,
+        "allocator": arguments.label or arguments.allocator,
         "digest": digests[0],
         "runs_agree": len(set(digests)) == 1,
         "steps": len(warm[0]),

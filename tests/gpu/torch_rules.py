@@ -319,6 +319,10 @@ def group_without_hooks(_arguments):
         )
         assert not isinstance(error, torch.OutOfMemoryError) and str(2 * GIB) in str(error), error
 
+    @fact("trace() refuses where pools were made without a recorder, and says how to have one")
+    def _():
+        expect(weir.Error, lambda: weir.trace("/tmp/never.weir").__enter__(), "traced")
+
     @fact("without hooks an allocation while a graph is captured is a clear error, and torch goes on")
     def _():
         graph = torch.cuda.CUDAGraph()
@@ -390,11 +394,6 @@ def group_traced(arguments):
         if arguments.weir:
             subprocess.run([arguments.weir, "inspect", path], capture_output=True, check=True)
         os.remove(path)
-
-    @fact("without a GPU pool named traceable, trace() refuses")
-    def _():
-        weir._configured = ("", False, True, False)
-        expect(weir.Error, lambda: weir.trace("/tmp/never.weir").__enter__(), "at work")
 
 
 GROUPS = {

@@ -45,7 +45,7 @@ def programs():
             continue
         lowest = min(r["reserved_peak"] for r in torchs)
         fastest = min(r["step_ms"] for r in torchs)
-        for allocator in ALLOCATORS:
+        for allocator in [*ALLOCATORS, *(each for each in runs if each not in ALLOCATORS)]:
             if allocator not in runs:
                 wrong.append(f"{name}: no figures of {allocator}")
                 continue

@@ -281,16 +281,19 @@ result<void> process_pools::set_memory_fraction(int device, double fraction) noe
 result<void> process_pools::begin_capture(int device, graph_id id, raw_stream stream) noexcept {
   auto made = on(device);
   if (!made) return std::move(made).error();
+  auto name = (*made)->pool->identify(stream);
+  if (!name) return std::move(name).error();
   const std::lock_guard lock(graphs_mutex_);
+  end_scopes_on(*name);
   try {
     graph& g = graphs_[{device, id}];
-    auto scope = (*made)->pool->try_capture(stream, g.memory);
+    auto scope = (*made)->pool->try_capture(*name, g.memory);
     if (!scope) {
       if (g.begun == 0) graphs_.erase({device, id});
       return std::move(scope).error();
     }
-    g.scope = std::move(*scope);
-    g.memory = g.scope.memory();
+    g.memory = scope->memory();
+    g.scopes.push_back({std::move(*name), std::move(*scope)});
     ++g.begun;
   } catch (...) {
     return error{.code = errc::internal, .what = "no host memory"};
@@ -298,11 +301,15 @@ result<void> process_pools::begin_capture(int device, graph_id id, raw_stream st
   return {};
 }
 
+void process_pools::end_scopes_on(const weir::stream& on) noexcept {
+  for (auto& [id, g] : graphs_) std::erase_if(g.scopes, [&](const open_scope& each) { return each.on == on; });
+}
+
 result<void> process_pools::end_capture(int device, graph_id id) noexcept {
   if (is_forked()) return error{.code = errc::forked};
   const std::lock_guard lock(graphs_mutex_);
   const auto at = graphs_.find({device, id});
-  if (at != graphs_.end()) at->second.scope.end();
+  if (at != graphs_.end() && !at->second.scopes.empty()) at->second.scopes.pop_back();
   return {};
 }
 

@@ -71,6 +71,7 @@ class process_pools {
 
   // Allocations on `stream` come from the memory of that graph until end_capture(); it is given back when it was
   // released as often as it was begun.
+  // Where a capture failed torch does not say that it ended: the next on that stream does.
   result<void> begin_capture(int device, graph_id, raw_stream stream) noexcept;
   result<void> end_capture(int device, graph_id) noexcept;
   result<void> release_graph(int device, graph_id) noexcept;
@@ -91,15 +92,20 @@ class process_pools {
     std::size_t gathered_bytes = 0;
     int holds = 0;
   };
+  struct open_scope {
+    weir::stream on;
+    capture_scope scope;
+  };
   struct graph {
     graph_memory memory;
-    capture_scope scope;
+    std::vector<open_scope> scopes;
     int begun = 0;
   };
 
   result<weir_pool*> make(int device) noexcept;
   result<std::unique_ptr<backend>> make_backend(int device) const noexcept;
   result<void> wait_for_own(weir::pool&, const weir::stream&) noexcept;
+  void end_scopes_on(const weir::stream&) noexcept;
   result<void> release_gathered(int device, weir::pool&) noexcept;
 
   std::mutex mutex_;  // of making and configuring

@@ -21,9 +21,17 @@ std::atomic<void (*)(int, const char*)> thrower{nullptr};
 
 process_pools& pools() { return process_pools::the(); }
 
-std::string gib(std::size_t bytes) {
+std::string in_words(std::size_t bytes) {
+  const auto n = static_cast<double>(bytes);
+  const auto is_at_least = [&](unsigned shift) { return bytes >> shift != 0; };
   std::array<char, 32> text{};
-  std::snprintf(text.data(), text.size(), "%.2f GiB", static_cast<double>(bytes) / (1 << 30));
+  if (is_at_least(30)) {
+    std::snprintf(text.data(), text.size(), "%.2f GiB", n / (1 << 30));
+  } else if (is_at_least(20)) {
+    std::snprintf(text.data(), text.size(), "%.2f MiB", n / (1 << 20));
+  } else {
+    std::snprintf(text.data(), text.size(), "%zu bytes", bytes);
+  }
   return text.data();
 }
 
@@ -31,8 +39,8 @@ std::string gib(std::size_t bytes) {
 std::string text_of(const error& why, int device) {
   switch (why.code) {
     case errc::out_of_memory:
-      return "CUDA out of memory. Tried to allocate " + gib(why.bytes) + " on device " + std::to_string(device) +
-             " with weir: " + why.message();
+      return "CUDA out of memory. Tried to allocate " + in_words(why.bytes) + ". weir on GPU " +
+             std::to_string(device) + ": " + why.message();
     case errc::stream_capturing:
       return "weir: " + why.message() +
              " (torch.cuda.graph opens one where weir's torch hooks are built: see weir.torch.install)";

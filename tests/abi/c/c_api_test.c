@@ -430,6 +430,25 @@ _Static_assert(offsetof(weir_memory_handler, device_alloc) == offsetof(their_han
 _Static_assert(offsetof(weir_memory_handler, device_free) == offsetof(their_handler, device_free), "device_free");
 _Static_assert(offsetof(weir_memory_handler, name) == offsetof(their_handler, name), "name");
 
+// And theirs itself, where their headers are.
+#define SAME_LAYOUT(theirs)                                                                               \
+  _Static_assert(sizeof(theirs) == sizeof(weir_memory_handler), #theirs);                                 \
+  _Static_assert(offsetof(theirs, device_free) == offsetof(weir_memory_handler, device_free), #theirs);   \
+  _Static_assert(offsetof(theirs, device_alloc) == offsetof(weir_memory_handler, device_alloc), #theirs); \
+  _Static_assert(offsetof(theirs, name) == offsetof(weir_memory_handler, name), #theirs)
+#if __has_include(<cudss.h>)
+#include <cudss.h>
+SAME_LAYOUT(cudssDeviceMemHandler_t);
+#endif
+#if __has_include(<custatevec.h>)
+#include <custatevec.h>
+SAME_LAYOUT(custatevecDeviceMemHandler_t);
+#endif
+#if __has_include(<cutensornet.h>)
+#include <cutensornet.h>
+SAME_LAYOUT(cutensornetDeviceMemHandler_t);
+#endif
+
 static void memory_handler(void) {
   scene s = open_scene(NULL);
   weir_memory_handler handler;

@@ -119,6 +119,22 @@ TEST_CASE("process pools: a capturing stream is refused but for its graph's memo
   must(h.pools.release_graph(0, graph));  // once too often: nothing
 }
 
+TEST_CASE("process pools: a capture that failed, and was never ended, is not in the next one's way") {
+  host h;
+  const stream_handle a = h.device->create_stream();
+  must(h.pools.begin_capture(0, graph, a));
+  must(h.pools.begin_capture(0, {8, 0}, a));
+  h.device->set_capturing(a, true);
+  void* p = must(h.pools.allocate(0, small, a));
+  h.device->set_capturing(a, false);
+  must(h.pools.end_capture(0, {8, 0}));
+  must(h.pools.deallocate(p, small, 0));
+  must(h.pools.release_graph(0, {8, 0}));
+  must(h.pools.end_capture(0, graph));
+  must(h.pools.release_graph(0, graph));
+  CHECK(h.pool->statistics().pinned == 0);
+}
+
 TEST_CASE("process pools: blocks for all streams are usable on each of them at once") {
   host h;
   const stream_handle a = h.device->create_stream(), b = h.device->create_stream();

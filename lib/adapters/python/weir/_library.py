@@ -84,6 +84,8 @@ def path():
     """WEIR_LIBRARY, or the library beside this package."""
     named = os.environ.get("WEIR_LIBRARY")
     if named:
+        if not os.path.exists(named):
+            raise ImportError(f"weir: WEIR_LIBRARY names {named}, which is not there; build it (target weir_torch)")
         return pathlib.Path(named)
     here = pathlib.Path(__file__).resolve().parent
     for folder in (here, here.parent, here.parent.parent):
