@@ -2,7 +2,10 @@
 #include "backend/cuda/cuda_backend.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <utility>
+
+#include "backend/cuda/sharing.hpp"
 
 namespace weir::cuda {
 namespace {
@@ -31,13 +34,14 @@ std::size_t less(std::size_t whole, std::size_t part) noexcept { return whole > 
 }  // namespace
 
 cuda_backend::cuda_backend(const device& opened, CUmemoryPool pool, CUstream own_stream,
-                           backend_capabilities capabilities, std::size_t pool_bytes_max)
+                           backend_capabilities capabilities, const cuda_backend_options& options)
     : api_(*opened.api),
       device_(opened),
       pool_(pool),
       own_stream_(own_stream),
       capabilities_(std::move(capabilities)),
-      pool_bytes_max_(pool_bytes_max) {}
+      pool_bytes_max_(options.pool_bytes_max),
+      handle_types_(options.handle_types) {}
 
 cuda_backend::~cuda_backend() {
   (void)call("cuStreamDestroy", [&] { return api_.stream_destroy(own_stream_); });
@@ -213,6 +217,21 @@ result<void> cuda_backend::synchronize(backend_event* event) noexcept {
 
 result<void> cuda_backend::synchronize_device() noexcept {
   return call("waiting for the device", [&] { return device_wait_(api_, own_stream_); });
+}
+
+result<void> cuda_backend::allow_peer(int peer) noexcept { return let_peer_in(device_, pool_, peer); }
+
+result<exported_pool> cuda_backend::export_pool(unsigned handle_type) noexcept {
+  return weir::cuda::export_pool(device_, pool_, handle_types_, handle_type);
+}
+
+result<exported_allocation> cuda_backend::export_allocation(void* pointer) noexcept {
+  static_assert(sizeof(CUmemPoolPtrExportData) == sizeof(exported_allocation));
+  if (handle_types_ == 0) return not_for_export();
+  CUmemPoolPtrExportData data{};
+  auto done = call("cuMemPoolExportPointer", [&] { return api_.pool_export_pointer(&data, to_address(pointer)); });
+  if (!done) return done.error();
+  return std::bit_cast<exported_allocation>(data);
 }
 
 }  // namespace weir::cuda

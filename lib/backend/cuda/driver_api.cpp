@@ -63,6 +63,10 @@ loaded load() noexcept {
   find_all("cuCtxGetCurrent", api.context_get_current)("cuCtxPushCurrent", api.context_push)(
       "cuCtxPopCurrent", api.context_pop)("cuCtxGetDevice", api.context_get_device)("cuThreadExchangeStreamCaptureMode",
                                                                                     api.exchange_capture_mode);
+  find_all("cuDeviceCanAccessPeer", api.device_can_access_peer)("cuCtxEnablePeerAccess", api.context_enable_peer)(
+      "cuCtxDisablePeerAccess", api.context_disable_peer)("cuMemPoolSetAccess", api.pool_set_access)(
+      "cuMemPoolExportToShareableHandle", api.pool_export)("cuMemPoolImportFromShareableHandle", api.pool_import)(
+      "cuMemPoolExportPointer", api.pool_export_pointer)("cuMemPoolImportPointer", api.pool_import_pointer);
   find_all("cuMemPoolCreate", api.pool_create)("cuMemPoolDestroy", api.pool_destroy)("cuMemPoolTrimTo", api.pool_trim)(
       "cuMemPoolGetAttribute", api.pool_get_attribute)("cuMemPoolSetAttribute", api.pool_set_attribute)(
       "cuMemAllocFromPoolAsync", api.allocate_from_pool)("cuMemFreeAsync", api.free_async)("cuMemAlloc", api.allocate)(
