@@ -63,11 +63,8 @@ result<exported_block> pool_impl::export_block(const void* p) noexcept {
   if (bytes == 0) return error{.code = errc::foreign_pointer};
   const auto native = backend_->export_allocation(base::pointer(e->base));
   if (!native) return native.error();
-  return exported_block{.allocation = e->base,
-                        .allocation_bytes = e->bytes,
-                        .offset = at - e->base,
-                        .bytes = bytes,
-                        .native = *native};
+  return exported_block{
+      .allocation = e->base, .allocation_bytes = e->bytes, .offset = at - e->base, .bytes = bytes, .native = *native};
 }
 
 }  // namespace weir::detail

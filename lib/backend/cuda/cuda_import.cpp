@@ -30,8 +30,8 @@ class cuda_import final : public native_import {
     static_assert(sizeof fabric.data == sizeof from.fabric);
     fabric = std::bit_cast<CUmemFabricHandle>(from.fabric);
     const bool is_descriptor = from.handle_type == CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
-    void* const handle =
-        is_descriptor ? reinterpret_cast<void*>(static_cast<std::intptr_t>(from.descriptor)) : static_cast<void*>(&fabric);
+    void* const handle = is_descriptor ? reinterpret_cast<void*>(static_cast<std::intptr_t>(from.descriptor))
+                                       : static_cast<void*>(&fabric);
     return call("cuMemPoolImportFromShareableHandle", [&] {
       return api().pool_import(&pool_, handle, static_cast<CUmemAllocationHandleType>(from.handle_type), 0);
     });

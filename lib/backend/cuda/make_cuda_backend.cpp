@@ -80,8 +80,7 @@ result<std::unique_ptr<backend>> make(int ordinal, const cuda_backend_options& o
     (void)call_driver(api, opened->context, "cuStreamDestroy", [&] { return api.stream_destroy(*stream); });
     return pool.error();
   }
-  std::unique_ptr<backend> made(
-      new cuda_backend(*opened, *pool, *stream, *std::move(capabilities), options));
+  std::unique_ptr<backend> made(new cuda_backend(*opened, *pool, *stream, *std::move(capabilities), options));
   return made;
 }
 

@@ -102,7 +102,8 @@ CUresult pool_set(CUmemoryPool, CUmemPool_attribute, void*) { return guarded("cu
 CUresult pool_set_access(CUmemoryPool, const CUmemAccessDesc* map, std::size_t count) {
   const CUresult answered = guarded("cuMemPoolSetAccess");
   if (answered != CUDA_SUCCESS) return answered;
-  for (const CUmemAccessDesc& d : std::vector<CUmemAccessDesc>(map, map + count)) driver.pool_peers.insert(d.location.id);
+  for (const CUmemAccessDesc& d : std::vector<CUmemAccessDesc>(map, map + count))
+    driver.pool_peers.insert(d.location.id);
   return CUDA_SUCCESS;
 }
 CUresult pool_export(void* out, CUmemoryPool, CUmemAllocationHandleType type, unsigned long long) {

@@ -24,11 +24,11 @@ struct fake_driver {
   bool calls_without_context = false;      // a call came while device 0's primary context was not on top
   bool calls_unrelaxed = false;            // a call came outside relaxed capture mode
   int pools_supported = 1;
-  int pool_handle_types = 1;            // what cudaDevAttrMemoryPoolSupportedHandleTypes says
-  int peers_reachable = 1;              // what cuDeviceCanAccessPeer says
-  std::set<int> pool_peers;             // devices that were let into a pool
-  std::set<CUcontext> context_peers;    // contexts that may use device 0's
-  std::vector<CUdeviceptr> imported;    // native allocations that were imported, and not freed
+  int pool_handle_types = 1;          // what cudaDevAttrMemoryPoolSupportedHandleTypes says
+  int peers_reachable = 1;            // what cuDeviceCanAccessPeer says
+  std::set<int> pool_peers;           // devices that were let into a pool
+  std::set<CUcontext> context_peers;  // contexts that may use device 0's
+  std::vector<CUdeviceptr> imported;  // native allocations that were imported, and not freed
   std::size_t free_bytes = std::size_t{1} << 30, total_bytes = std::size_t{4} << 30;
   std::size_t pool_reserved = 0, pool_reserved_high = 0, pool_used = 0;
 

@@ -37,8 +37,8 @@ TEST_CASE("peers: a pool lets in who can reach it, itself always") {
 }
 
 TEST_CASE("peers: pools let everybody in, and are made for it") {
-  auto pools = pools_on({sim::device::make({.ordinal = 0, .has_peers = true}),
-                         sim::device::make({.ordinal = 1, .has_peers = true})});
+  auto pools = pools_on(
+      {sim::device::make({.ordinal = 0, .has_peers = true}), sim::device::make({.ordinal = 1, .has_peers = true})});
   CHECK(why(pools.allow_peers()) == errc::ok);
   CHECK(pools.statistics().pools == 2);
 }
@@ -93,7 +93,7 @@ TEST_CASE("export: what is no live block's beginning, or outside the native pool
 // What the driver does for an importer, as far as it can be seen: an allocation is mapped once at a time, and what is
 // unmapped has been waited for.
 struct importing {
-  std::map<std::uint64_t, int> mapped;  // by the exporter's address: maps less unmaps
+  std::map<std::uint64_t, int> mapped{};  // by the exporter's address: maps less unmaps
   int maps = 0, unmaps = 0, waits = 0, waits_at_last_unmap = 0;
   errc refuse_map = errc::ok, refuse_wait = errc::ok;
   int peer = -1;
