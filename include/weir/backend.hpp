@@ -12,6 +12,7 @@
 //   - bytes > 0; stream handles are never null (weir::raw_stream resolved it); a stream is of this device.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -46,6 +47,16 @@ struct device_memory {
   std::size_t total = 0;
 };
 
+// A native pool as another process may open it. Of one made with handle_types.
+struct exported_pool {
+  unsigned handle_type = 0;            // which of the two is set: 1 POSIX file descriptor, 8 fabric
+  int descriptor = -1;                 // sent by SCM_RIGHTS; who exports it, and who received it, each closes theirs
+  std::array<std::byte, 64> fabric{};  // sent as it is
+};
+
+// What opens one native allocation of an exported pool; plain bytes.
+using exported_allocation = std::array<std::byte, 64>;
+
 // What a backend can do, and the sizes the layers above reason with. Constant for a backend's life.
 struct backend_capabilities {
   const char* kind = "";    // "cuda" or "sim"
@@ -77,10 +88,6 @@ class WEIR_EXPORT backend {
   virtual result<native_pool_bytes> pool_bytes() noexcept = 0;
   virtual result<void> reset_reserved_high() noexcept = 0;
   virtual result<device_memory> memory() noexcept = 0;
-  // Work on another device may read and write what comes from the native pool, now and later; growing then costs a
-  // mapping on each such device. errc::not_supported where the devices cannot reach each other, or the backend does not
-  // say. Of direct memory cudaDeviceEnablePeerAccess decides.
-  virtual result<void> allow_access(int device) noexcept;
 
   // Outside the native pool: cudaMalloc and cudaFree. The second synchronises the device.
   virtual result<void*> allocate_direct(std::size_t bytes) noexcept = 0;
@@ -115,6 +122,14 @@ class WEIR_EXPORT backend {
   virtual result<void> synchronize(backend_event*) noexcept = 0;
   virtual result<void> synchronize_device() noexcept = 0;
 
+  // From now on kernels and copies of device `peer` may use all that this backend has given and will give, direct
+  // allocations too. errc::not_supported with the reason where the two cannot, errc::no_such_device. Cannot be undone.
+  virtual result<void> allow_peer(int peer) noexcept;
+  // The native pool's handle of one type, 0 for the first of its own; and what opens one live allocation of the native
+  // pool, given by its own address. errc::not_supported with the reason.
+  virtual result<exported_pool> export_pool(unsigned handle_type) noexcept;
+  virtual result<exported_allocation> export_allocation(void* pointer) noexcept;
+
   // The time that work and waits take, in nanoseconds since some moment: the host's steady clock, or the virtual time
   // of a simulated device. Never goes back. What a pool's trim policies reckon with.
   virtual std::uint64_t now_ns() const noexcept;
@@ -132,11 +147,25 @@ struct cuda_backend_options {
   unsigned handle_types = 0;
 };
 
+// A native pool of another process, opened in this one; what weir::imported_pool stands on. Conventions as above.
+class WEIR_EXPORT native_import {
+ public:
+  virtual ~native_import();
+  // One allocation of it at an address of this process, once at a time; and its end, with no work on it unfinished.
+  virtual result<void*> map(const exported_allocation&) noexcept = 0;
+  virtual result<void> unmap(void* pointer) noexcept = 0;
+  virtual result<void> synchronize_device() noexcept = 0;
+  // As a backend's: the exporter's permissions are not inherited.
+  virtual result<void> allow_peer(int peer) noexcept = 0;
+};
+
 // Number of CUDA devices; errc::built_without_cuda, errc::no_cuda_device.
 WEIR_EXPORT result<int> cuda_device_count() noexcept;
 // The device a stream belongs to; of a special handle, the calling thread's current device. Makes no context.
 WEIR_EXPORT result<int> cuda_stream_device(stream_handle stream) noexcept;
 // Makes a private native pool on `device` (never touches the default pool) with an unlimited release threshold.
 WEIR_EXPORT result<std::unique_ptr<backend>> make_cuda_backend(int device, const cuda_backend_options& = {}) noexcept;
+// Opens another process's native pool on the same GPU, whose ordinal in this process is `device`.
+WEIR_EXPORT result<std::unique_ptr<native_import>> make_cuda_import(int device, const exported_pool&) noexcept;
 
 }  // namespace weir

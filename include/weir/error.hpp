@@ -61,7 +61,7 @@ struct [[nodiscard]] error {
   std::size_t limit = 0;
   const char* what = nullptr;
   std::shared_ptr<const memory_report> report = nullptr;  // out_of_memory of a pool only
-  std::shared_ptr<const std::string> detail = nullptr;    // of options: the value given, and what is accepted
+  std::shared_ptr<const std::string> detail = nullptr;    // of options: the value given, and what is accepted; of peers
 
   // A sentence naming the thing, the value, the limit and what to do.
   WEIR_EXPORT std::string message() const;

@@ -24,6 +24,7 @@
 #include "weir/export.hpp"
 #include "weir/pool_options.hpp"
 #include "weir/result.hpp"
+#include "weir/sharing.hpp"
 #include "weir/statistics.hpp"
 #include "weir/stream.hpp"
 
@@ -129,6 +130,18 @@ class WEIR_EXPORT pool {
 
   // errc::limit_below_live when more than that is reserved for live blocks; then nothing changes.
   result<void> set_bytes_max(std::size_t bytes) noexcept;
+
+  // From now on kernels and copies of `device` may use every block of this pool, those it gives later too, direct ones
+  // included; for these the process's peer access between the two devices is turned on (cudaDeviceEnablePeerAccess).
+  // Order is the program's: before the free an event of the other device's stream is waited for (record_use() takes
+  // streams of the pool's own device).
+  // errc::not_supported with the reason where the two devices cannot reach each other, errc::no_such_device.
+  result<void> allow_peer(int device) noexcept;
+  // For another process (weir/sharing.hpp): the pool, once, and a live block, by where it begins. Of a pool made with
+  // `handle_types`; 0 means the first of them. errc::not_supported with the reason (no such pool, a direct block, the
+  // platform), errc::foreign_pointer.
+  result<exported_pool> export_pool(unsigned handle_type = 0) noexcept;
+  result<exported_block> export_block(const void* pointer) noexcept;
 
   weir::statistics statistics() const;
   // Calls `visit` for every block and free range, in no order, holding locks: visit must not call the pool.

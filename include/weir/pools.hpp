@@ -32,6 +32,9 @@ class WEIR_EXPORT pools {
   result<pool*> on(int device) noexcept;
   // The pool of the stream's own device; a special handle means the current device.
   result<pool*> on(raw_stream) noexcept;
+  // Makes the pool of every device and lets every other device use it (pool::allow_peer). All pairs are tried: those
+  // that can do it do it, and the first that cannot is answered with its reason.
+  result<void> allow_peers() noexcept;
   // Sums over the pools made so far; `streams` and `classes` stay empty.
   weir::statistics statistics() const;
 

@@ -17,4 +17,8 @@ result<std::unique_ptr<backend>> make_cuda_backend(int /*device*/, const cuda_ba
   return error{.code = errc::built_without_cuda, .what = "make_cuda_backend"};
 }
 
+result<std::unique_ptr<native_import>> make_cuda_import(int /*device*/, const exported_pool& /*from*/) noexcept {
+  return error{.code = errc::built_without_cuda, .what = "make_cuda_import"};
+}
+
 }  // namespace weir

@@ -77,6 +77,9 @@ std::string details(const error& e) {
     case errc::size_mismatch: return ": " + number(e.bytes) + " bytes given, the block has " + number(e.limit);
     case errc::limit_below_live:
       return ": " + number(e.bytes) + " bytes asked for, " + number(e.limit) + " are in use; free some first";
+    case errc::not_supported:
+      if (e.native_code) return ": CUDA answers " + number(static_cast<std::size_t>(e.native_code));
+      return e.detail ? ": " + *e.detail : "";
     default: return e.detail ? ": " + *e.detail : "";
   }
 }

@@ -256,6 +256,21 @@ result<void> pool::set_bytes_max(std::size_t bytes) noexcept {
   return impl_->set_bytes_max(bytes);
 }
 
+result<void> pool::allow_peer(int device) noexcept {
+  if (!impl_) return null_pool();
+  return impl_->allow_peer(device);
+}
+
+result<exported_pool> pool::export_pool(unsigned handle_type) noexcept {
+  if (!impl_) return null_pool();
+  return impl_->export_pool(handle_type);
+}
+
+result<exported_block> pool::export_block(const void* p) noexcept {
+  if (!impl_) return null_pool();
+  return impl_->export_block(p);
+}
+
 weir::statistics pool::statistics() const { return impl_ ? impl_->read_statistics() : weir::statistics{}; }
 
 void pool::walk(const std::function<void(const block_info&)>& visit) const {

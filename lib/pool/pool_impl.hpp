@@ -10,6 +10,7 @@
 //   caches.cpp      what threads hold, and getting it back
 //   trim.cpp        trims, defragmentation
 //   policies.cpp    trim policies: when they run, and what they give back
+//   share.cpp       other devices, other processes
 //   watch.cpp       statistics, walk, validate, leaks
 //
 // Locks, in the order they are taken, none of them held while another pool call is made: a graph memory's; the
@@ -68,6 +69,11 @@ class pool_impl {
   result<trim_report> trim_by_policy() noexcept;
   result<defragment_report> defragment() noexcept;
   result<void> set_bytes_max(std::size_t) noexcept;
+
+  // share.cpp
+  result<void> allow_peer(int peer) noexcept;
+  result<exported_pool> export_pool(unsigned handle_type) noexcept;
+  result<exported_block> export_block(const void*) noexcept;
 
   statistics read_statistics() const;
   void walk(const std::function<void(const block_info&)>&) const;

@@ -68,6 +68,24 @@ result<pool*> pools::on(raw_stream stream) noexcept {
   return error{.code = errc::wrong_device, .what = "a stream of none of the devices"};
 }
 
+result<void> pools::allow_peers() noexcept {
+  const auto count = device_count();
+  if (!count) return count.error();
+  result<void> first;
+  for (int home = 0; home < *count; ++home) {
+    const auto here = on(home);
+    if (!here) {
+      if (first) first = here.error();
+      continue;
+    }
+    for (int peer = 0; peer < *count; ++peer) {
+      auto done = peer == home ? result<void>() : (*here)->allow_peer(peer);
+      if (!done && first) first = std::move(done);
+    }
+  }
+  return first;
+}
+
 statistics pools::statistics() const {
   weir::statistics sum;
   const std::lock_guard lock(state_->mutex);

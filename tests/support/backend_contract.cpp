@@ -309,6 +309,24 @@ TEST_CASE("native pool: the pool's own limit is never passed") {
   CHECK(s.reserved() == 64 * MiB);
 }
 
+TEST_CASE("peers: a device is its own, and one that is not there is refused") {
+  scene s;
+  must(s.target().allow_peer(s.target().capabilities().device));
+  CHECK(why(s.target().allow_peer(-1)) == errc::no_such_device);
+  s.allocate(2 * MiB, s.stream());
+}
+
+TEST_CASE("export: a pool that was not made for it says why") {
+  scene s;
+  void* block = s.allocate(2 * MiB, s.stream());
+  const auto pool = s.target().export_pool(0);
+  REQUIRE(why(pool) == errc::not_supported);
+  CHECK(std::string_view(pool.error().what) != "");
+  const auto allocation = s.target().export_allocation(block);
+  REQUIRE(why(allocation) == errc::not_supported);
+  CHECK(std::string_view(allocation.error().what) != "");
+}
+
 TEST_CASE("backend: two on one device have a pool each") {
   scene s;
   const auto other = s.fixture().make_backend();

@@ -2,7 +2,10 @@
 #include "backend/cuda/cuda_backend.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <utility>
+
+#include "backend/cuda/sharing.hpp"
 
 namespace weir::cuda {
 namespace {
@@ -31,13 +34,14 @@ std::size_t less(std::size_t whole, std::size_t part) noexcept { return whole > 
 }  // namespace
 
 cuda_backend::cuda_backend(const device& opened, CUmemoryPool pool, CUstream own_stream,
-                           backend_capabilities capabilities, std::size_t pool_bytes_max)
+                           backend_capabilities capabilities, const cuda_backend_options& options)
     : api_(*opened.api),
       device_(opened),
       pool_(pool),
       own_stream_(own_stream),
       capabilities_(std::move(capabilities)),
-      pool_bytes_max_(pool_bytes_max) {}
+      pool_bytes_max_(options.pool_bytes_max),
+      handle_types_(options.handle_types) {}
 
 cuda_backend::~cuda_backend() {
   (void)call("cuStreamDestroy", [&] { return api_.stream_destroy(own_stream_); });
@@ -57,20 +61,6 @@ result<void*> cuda_backend::allocate(std::size_t bytes, stream_handle stream) no
 
 result<void> cuda_backend::deallocate(void* pointer, stream_handle stream) noexcept {
   return on_stream(stream, "cuMemFreeAsync", [&] { return api_.free_async(to_address(pointer), stream); });
-}
-
-result<void> cuda_backend::allow_access(int device) noexcept {
-  if (device == capabilities_.device) return {};
-  int can = 0;
-  auto asked =
-      call("cuDeviceCanAccessPeer", [&] { return api_.device_can_access(&can, device, capabilities_.device); });
-  if (!asked) return asked;
-  if (!can) return error{.code = errc::not_supported, .what = "peer access between these devices"};
-  CUmemAccessDesc access{};
-  access.location.type = CU_MEM_LOCATION_TYPE_DEVICE;
-  access.location.id = device;
-  access.flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
-  return call("cuMemPoolSetAccess", [&] { return api_.pool_set_access(pool_, &access, 1); });
 }
 
 result<void> cuda_backend::trim(std::size_t bytes_to_keep) noexcept {
@@ -227,6 +217,21 @@ result<void> cuda_backend::synchronize(backend_event* event) noexcept {
 
 result<void> cuda_backend::synchronize_device() noexcept {
   return call("waiting for the device", [&] { return device_wait_(api_, own_stream_); });
+}
+
+result<void> cuda_backend::allow_peer(int peer) noexcept { return let_peer_in(device_, pool_, peer); }
+
+result<exported_pool> cuda_backend::export_pool(unsigned handle_type) noexcept {
+  return weir::cuda::export_pool(device_, pool_, handle_types_, handle_type);
+}
+
+result<exported_allocation> cuda_backend::export_allocation(void* pointer) noexcept {
+  static_assert(sizeof(CUmemPoolPtrExportData) == sizeof(exported_allocation));
+  if (handle_types_ == 0) return not_for_export();
+  CUmemPoolPtrExportData data{};
+  auto done = call("cuMemPoolExportPointer", [&] { return api_.pool_export_pointer(&data, to_address(pointer)); });
+  if (!done) return done.error();
+  return std::bit_cast<exported_allocation>(data);
 }
 
 }  // namespace weir::cuda

@@ -15,7 +15,7 @@ namespace weir::cuda {
 class cuda_backend final : public backend {
  public:
   // Takes the pool and the stream over. Throws std::bad_alloc before it does.
-  cuda_backend(const device&, CUmemoryPool, CUstream own_stream, backend_capabilities, std::size_t pool_bytes_max);
+  cuda_backend(const device&, CUmemoryPool, CUstream own_stream, backend_capabilities, const cuda_backend_options&);
   // Returns at once; the driver gives the pool's memory back when its pending frees are done. Allocations that nobody
   // freed keep it for the life of the process. Leaves everything to a driver that is unloading, or is the parent's.
   ~cuda_backend() override;
@@ -25,7 +25,6 @@ class cuda_backend final : public backend {
   result<void*> allocate(std::size_t bytes, stream_handle) noexcept override;
   result<void> deallocate(void*, stream_handle) noexcept override;
   result<void> trim(std::size_t bytes_to_keep) noexcept override;
-  result<void> allow_access(int device) noexcept override;
   result<native_pool_bytes> pool_bytes() noexcept override;
   result<void> reset_reserved_high() noexcept override;
   result<device_memory> memory() noexcept override;
@@ -46,6 +45,9 @@ class cuda_backend final : public backend {
   result<void> wait(stream_handle, backend_event*) noexcept override;
   result<void> synchronize(backend_event*) noexcept override;
   result<void> synchronize_device() noexcept override;
+  result<void> allow_peer(int peer) noexcept override;
+  result<exported_pool> export_pool(unsigned handle_type) noexcept override;
+  result<exported_allocation> export_allocation(void*) noexcept override;
 
  private:
   template <class Call>
@@ -68,6 +70,7 @@ class cuda_backend final : public backend {
   const CUstream own_stream_;
   const backend_capabilities capabilities_;
   const std::size_t pool_bytes_max_;  // 0: none but the device
+  const unsigned handle_types_;
   device_wait device_wait_;
 };
 

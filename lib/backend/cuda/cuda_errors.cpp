@@ -39,6 +39,9 @@ errc to_errc(cudaError_t status) noexcept {
     case cudaErrorMpsMaxClientsReached:
     case cudaErrorMpsMaxConnectionsReached: return errc::no_cuda_device;
 
+    case cudaErrorPeerAccessUnsupported:
+    case cudaErrorTooManyPeers:
+    case cudaErrorNotPermitted:
     case cudaErrorNotYetImplemented:
     case cudaErrorCallRequiresNewerDriver:
     case cudaErrorNotSupported: return errc::not_supported;

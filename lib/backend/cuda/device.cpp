@@ -38,7 +38,7 @@ bool is_special(stream_handle stream) noexcept {
 
 }  // namespace
 
-result<device> open_device(int ordinal) noexcept {
+result<CUdevice> find_device(const driver_api& api, int ordinal) noexcept {
   const auto count = count_devices();
   if (!count) return count.error();
   if (ordinal < 0 || ordinal >= *count) {
@@ -47,12 +47,19 @@ result<device> open_device(int ordinal) noexcept {
                  .bytes = static_cast<std::size_t>(ordinal),
                  .limit = static_cast<std::size_t>(*count)};
   }
+  CUdevice handle = 0;
+  if (const CUresult status = api.device_get(&handle, ordinal); status != CUDA_SUCCESS)
+    return to_error(status, "cuDeviceGet");
+  return handle;
+}
+
+result<device> open_device(int ordinal) noexcept {
   const auto loaded = load_driver_api();
   if (!loaded) return loaded.error();
   const driver_api& api = **loaded;
-  device opened{.api = &api, .ordinal = ordinal};
-  if (const CUresult status = api.device_get(&opened.handle, ordinal); status != CUDA_SUCCESS)
-    return to_error(status, "cuDeviceGet");
+  const auto found = find_device(api, ordinal);
+  if (!found) return found.error();
+  device opened{.api = &api, .handle = *found, .ordinal = ordinal};
   if (auto pools = require_native_pools(api, opened.handle); !pools) return pools.error();
   const relaxed_capture_scope relaxed(api);
   if (const CUresult status = api.primary_context_retain(&opened.context, opened.handle); status != CUDA_SUCCESS)

@@ -19,6 +19,9 @@ struct device {
 // errc::no_cuda_device, errc::no_such_device, errc::not_supported where the device has no native pools.
 result<device> open_device(int ordinal) noexcept;
 
+// The device of an ordinal, without a context; errc::no_such_device with both numbers.
+result<CUdevice> find_device(const driver_api&, int ordinal) noexcept;
+
 // The ordinal of a context's device; the context need not be current.
 result<int> device_of_context(const driver_api&, CUcontext) noexcept;
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "backend/cuda/cuda_backend.hpp"
+#include "backend/cuda/sharing.hpp"
 
 namespace weir {
 namespace cuda {
@@ -68,6 +69,7 @@ result<CUstream> make_own_stream(const device& opened) noexcept {
 result<std::unique_ptr<backend>> make(int ordinal, const cuda_backend_options& options) {
   const auto opened = open_device(ordinal);
   if (!opened) return opened.error();
+  if (auto exportable = require_handle_types(*opened, options.handle_types); !exportable) return exportable.error();
   auto capabilities = describe(*opened, options);
   if (!capabilities) return capabilities.error();
   const auto stream = make_own_stream(*opened);
@@ -78,8 +80,7 @@ result<std::unique_ptr<backend>> make(int ordinal, const cuda_backend_options& o
     (void)call_driver(api, opened->context, "cuStreamDestroy", [&] { return api.stream_destroy(*stream); });
     return pool.error();
   }
-  std::unique_ptr<backend> made(
-      new cuda_backend(*opened, *pool, *stream, *std::move(capabilities), options.pool_bytes_max));
+  std::unique_ptr<backend> made(new cuda_backend(*opened, *pool, *stream, *std::move(capabilities), options));
   return made;
 }
 

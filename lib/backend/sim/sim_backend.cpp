@@ -322,6 +322,28 @@ result<void> sim_backend::synchronize_device() noexcept {
   return {};
 }
 
+result<void> sim_backend::allow_peer(int peer) noexcept {
+  call c(*device_, 0);
+  if (c.refused()) return c.why();
+  if (peer < 0) return error{.code = errc::no_such_device, .bytes = static_cast<std::size_t>(peer)};
+  if (peer == device_->what.ordinal || device_->what.has_peers) return {};
+  return refusal(errc::not_supported, "peer access: the simulated device was made without (options::has_peers)");
+}
+
+namespace {
+
+constexpr const char* stays_here = "export: a simulated device has no memory that another process could open";
+
+}  // namespace
+
+result<exported_pool> sim_backend::export_pool(unsigned /*handle_type*/) noexcept {
+  return refusal(errc::not_supported, stays_here);
+}
+
+result<exported_allocation> sim_backend::export_allocation(void* /*pointer*/) noexcept {
+  return refusal(errc::not_supported, stays_here);
+}
+
 std::uint64_t sim_backend::now_ns() const noexcept {
   const std::lock_guard lock(device_->mutex);
   return device_->now_ns;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 #include <cuda_runtime_api.h>
 #include <string_view>
 
@@ -45,8 +46,25 @@ CUresult device_get_name(char* name, int bytes, CUdevice) {
   std::snprintf(name, static_cast<std::size_t>(bytes), "Fake");
   return answer("cuDeviceGetName");
 }
-CUresult device_get_attribute(int* out, CUdevice_attribute, CUdevice) {
-  return *out = driver.pools_supported, answer("cuDeviceGetAttribute");
+CUresult device_get_attribute(int* out, CUdevice_attribute attribute, CUdevice) {
+  const bool types = attribute == CU_DEVICE_ATTRIBUTE_MEMPOOL_SUPPORTED_HANDLE_TYPES;
+  return *out = types ? driver.pool_handle_types : driver.pools_supported, answer("cuDeviceGetAttribute");
+}
+CUresult device_can_access_peer(int* out, CUdevice accessor, CUdevice home) {
+  if (accessor == home) return CUDA_ERROR_INVALID_DEVICE;
+  return *out = driver.peers_reachable, answer("cuDeviceCanAccessPeer");
+}
+// The current context is let into another.
+CUresult context_enable_peer(CUcontext home, unsigned) {
+  const CUresult answered = answer("cuCtxEnablePeerAccess");
+  if (answered != CUDA_SUCCESS) return answered;
+  if (home != primary_context(0) || driver.stack.back() == home) return CUDA_ERROR_INVALID_CONTEXT;
+  return driver.context_peers.insert(driver.stack.back()).second ? CUDA_SUCCESS
+                                                                 : CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED;
+}
+CUresult context_disable_peer(CUcontext) {
+  driver.context_peers.erase(driver.stack.back());
+  return answer("cuCtxDisablePeerAccess");
 }
 CUresult context_retain(CUcontext* out, CUdevice device) {
   return *out = primary_context(device), answer("cuDevicePrimaryCtxRetain");
@@ -72,11 +90,6 @@ CUresult pool_create(CUmemoryPool* out, const CUmemPoolProps*) {
   return *out = handle<CUmemoryPool>(0x700), guarded("cuMemPoolCreate");
 }
 CUresult pool_destroy(CUmemoryPool) { return guarded("cuMemPoolDestroy"); }
-CUresult pool_set_access(CUmemoryPool, const CUmemAccessDesc* access, std::size_t) {
-  driver.accessible_from = access->location.id;
-  return guarded("cuMemPoolSetAccess");
-}
-CUresult can_access(int* can, CUdevice, CUdevice) { return *can = driver.peers, answer("cuDeviceCanAccessPeer"); }
 CUresult pool_trim(CUmemoryPool, std::size_t) { return guarded("cuMemPoolTrimTo"); }
 CUresult pool_get(CUmemoryPool, CUmemPool_attribute attribute, void* out) {
   auto& value = *static_cast<cuuint64_t*>(out);
@@ -86,6 +99,37 @@ CUresult pool_get(CUmemoryPool, CUmemPool_attribute attribute, void* out) {
   return guarded("cuMemPoolGetAttribute");
 }
 CUresult pool_set(CUmemoryPool, CUmemPool_attribute, void*) { return guarded("cuMemPoolSetAttribute"); }
+CUresult pool_set_access(CUmemoryPool, const CUmemAccessDesc* map, std::size_t count) {
+  const CUresult answered = guarded("cuMemPoolSetAccess");
+  if (answered != CUDA_SUCCESS) return answered;
+  for (const CUmemAccessDesc& d : std::vector<CUmemAccessDesc>(map, map + count))
+    driver.pool_peers.insert(d.location.id);
+  return CUDA_SUCCESS;
+}
+CUresult pool_export(void* out, CUmemoryPool, CUmemAllocationHandleType type, unsigned long long) {
+  if (type == CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR) *static_cast<int*>(out) = 42;
+  if (type == CU_MEM_HANDLE_TYPE_FABRIC) *static_cast<unsigned char*>(out) = 43;
+  return guarded("cuMemPoolExportToShareableHandle");
+}
+CUresult pool_import(CUmemoryPool* out, void* from, CUmemAllocationHandleType type, unsigned long long) {
+  const CUresult answered = guarded("cuMemPoolImportFromShareableHandle");
+  const bool right = type == CU_MEM_HANDLE_TYPE_FABRIC ? *static_cast<unsigned char*>(from) == 43
+                                                       : reinterpret_cast<std::uintptr_t>(from) == 42;
+  return *out = handle<CUmemoryPool>(0x701), right ? answered : CUDA_ERROR_INVALID_VALUE;
+}
+// The data is the address, and one allocation is imported once at a time.
+CUresult pool_export_pointer(CUmemPoolPtrExportData* out, CUdeviceptr pointer) {
+  std::memcpy(out, &pointer, sizeof pointer);
+  return guarded("cuMemPoolExportPointer");
+}
+CUresult pool_import_pointer(CUdeviceptr* out, CUmemoryPool, CUmemPoolPtrExportData* data) {
+  const CUresult answered = guarded("cuMemPoolImportPointer");
+  std::memcpy(out, data, sizeof *out);
+  *out += imported_distance;
+  if (std::count(driver.imported.begin(), driver.imported.end(), *out)) return CUDA_ERROR_INVALID_VALUE;
+  if (answered == CUDA_SUCCESS) driver.imported.push_back(*out);
+  return answered;
+}
 // Fresh addresses, as far apart as any test's blocks are long.
 CUresult allocate_from_pool(CUdeviceptr* out, std::size_t, CUmemoryPool, CUstream) {
   const auto before = static_cast<CUdeviceptr>(driver.count("cuMemAllocFromPoolAsync"));
@@ -93,7 +137,7 @@ CUresult allocate_from_pool(CUdeviceptr* out, std::size_t, CUmemoryPool, CUstrea
 }
 CUresult free_async(CUdeviceptr, CUstream) { return guarded("cuMemFreeAsync"); }
 CUresult allocate(CUdeviceptr* out, std::size_t) { return *out = 0x20000, guarded("cuMemAlloc"); }
-CUresult free_(CUdeviceptr) { return guarded("cuMemFree"); }
+CUresult free_(CUdeviceptr pointer) { return std::erase(driver.imported, pointer), guarded("cuMemFree"); }
 CUresult memory_info(std::size_t* free_bytes, std::size_t* total) {
   *free_bytes = driver.free_bytes;
   *total = driver.total_bytes;
@@ -154,8 +198,14 @@ const std::map<std::string_view, void*> functions{
     {"cuThreadExchangeStreamCaptureMode", address(exchange_mode)},
     {"cuMemPoolCreate", address(pool_create)},
     {"cuMemPoolDestroy", address(pool_destroy)},
+    {"cuDeviceCanAccessPeer", address(device_can_access_peer)},
+    {"cuCtxEnablePeerAccess", address(context_enable_peer)},
+    {"cuCtxDisablePeerAccess", address(context_disable_peer)},
     {"cuMemPoolSetAccess", address(pool_set_access)},
-    {"cuDeviceCanAccessPeer", address(can_access)},
+    {"cuMemPoolExportToShareableHandle", address(pool_export)},
+    {"cuMemPoolImportFromShareableHandle", address(pool_import)},
+    {"cuMemPoolExportPointer", address(pool_export_pointer)},
+    {"cuMemPoolImportPointer", address(pool_import_pointer)},
     {"cuMemPoolTrimTo", address(pool_trim)},
     {"cuMemPoolGetAttribute", address(pool_get)},
     {"cuMemPoolSetAttribute", address(pool_set)},

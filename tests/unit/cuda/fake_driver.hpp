@@ -24,8 +24,11 @@ struct fake_driver {
   bool calls_without_context = false;      // a call came while device 0's primary context was not on top
   bool calls_unrelaxed = false;            // a call came outside relaxed capture mode
   int pools_supported = 1;
-  int peers = 1;
-  int accessible_from = -1;  // the last device that was given access to the pool
+  int pool_handle_types = 1;          // what cudaDevAttrMemoryPoolSupportedHandleTypes says
+  int peers_reachable = 1;            // what cuDeviceCanAccessPeer says
+  std::set<int> pool_peers;           // devices that were let into a pool
+  std::set<CUcontext> context_peers;  // contexts that may use device 0's
+  std::vector<CUdeviceptr> imported;  // native allocations that were imported, and not freed
   std::size_t free_bytes = std::size_t{1} << 30, total_bytes = std::size_t{4} << 30;
   std::size_t pool_reserved = 0, pool_reserved_high = 0, pool_used = 0;
 
@@ -34,6 +37,7 @@ struct fake_driver {
 };
 
 inline constexpr int fake_device_count = 2;
+inline constexpr CUdeviceptr imported_distance = 0x100000000000;  // of an imported address from the exporter's
 CUcontext primary_context(int device);
 // A context of that device which is not the primary one.
 CUcontext other_context(int device);
