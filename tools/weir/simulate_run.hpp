@@ -166,7 +166,7 @@ class run {
   layout look_at_layout() const;
   void check_trim(const trim_report&);
   void check_no_more(const layout& before, std::size_t keep, std::size_t reserved) const;
-  void check_quiet_trim(const trim_report&, std::size_t keep) const;
+  void check_quiet_trim(const trim_report&, std::size_t keep, bool is_by_policy) const;
   void check_not_idle(const layout& before, std::uint64_t ns) const;
 
   // checks (simulate_checks.cpp)
