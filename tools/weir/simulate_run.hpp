@@ -210,6 +210,7 @@ class run {
   bool has_faults_ = false;        // some were injected, so calls may fail
   bool is_lost_ = false;           // the device may be
   bool has_lost_streams_ = false;  // what they freed needs the device synchronised
+  bool has_raw_streams_ = false;   // some had no token, or are a thread's default one
   random_source* handler_random_ = nullptr;
   stream_model* handler_stream_ = nullptr;
   unsigned handler_calls_ = 0;
