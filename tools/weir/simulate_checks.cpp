@@ -85,6 +85,11 @@ void run::check_no_room(std::size_t bytes, std::size_t alignment) {
       regions.push_back(at / chunk_bytes);
   }
   pinned += regions.size() * (here_->plan.options.region_bytes + chunk_bytes);
+  // What a stream that only its own calls may touch gave back natively cannot be trimmed before the next of these.
+  if (here_->limit != SIZE_MAX && has_raw_streams_) {
+    const statistics now = here_->pool.statistics();
+    pinned += now.reserved - std::min(now.reserved, now.held);
+  }
   const std::size_t worst = round_up(bytes + alignment + 4 * mib, chunk_bytes);
   std::size_t taken = neighbour_;
   for (const auto& p : pools_) {

@@ -166,7 +166,7 @@ class run {
   layout look_at_layout() const;
   void check_trim(const trim_report&);
   void check_no_more(const layout& before, std::size_t keep, std::size_t reserved) const;
-  void check_quiet_trim(const trim_report&, std::size_t keep) const;
+  void check_quiet_trim(const trim_report&, std::size_t keep, bool is_by_policy) const;
   void check_not_idle(const layout& before, std::uint64_t ns) const;
 
   // checks (simulate_checks.cpp)
@@ -210,6 +210,7 @@ class run {
   bool has_faults_ = false;        // some were injected, so calls may fail
   bool is_lost_ = false;           // the device may be
   bool has_lost_streams_ = false;  // what they freed needs the device synchronised
+  bool has_raw_streams_ = false;   // some had no token, or are a thread's default one
   random_source* handler_random_ = nullptr;
   stream_model* handler_stream_ = nullptr;
   unsigned handler_calls_ = 0;

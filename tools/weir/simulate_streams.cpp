@@ -82,7 +82,10 @@ void run::create_stream(random_source& r) {
   s->number = next_stream_++;
   s->is_blocking = r.chance(20);
   s->handle = device_->create_stream(!s->is_blocking);
-  if (r.chance(60)) take_tokens(*s);
+  if (r.chance(60))
+    take_tokens(*s);
+  else
+    has_raw_streams_ = true;
   ++streams_ever_;
   note(place(s->handle));
   say([&] {

@@ -19,6 +19,7 @@ void run::start_thread() {
       stream_model{.number = next_stream_++, .handle = per_thread_stream(), .owner = t->number, .is_special = true}));
   ++streams_ever_;
   if (journal_.is_on) journal_.birth(streams_.back()->number, "default of thread " + std::to_string(t->number));
+  has_raw_streams_ = has_raw_streams_ || !threads_.empty();
   crew_->start(t->number);
   threads_.push_back(std::move(t));
 }
