@@ -88,6 +88,13 @@ class WEIR_EXPORT backend {
   virtual result<native_pool_bytes> pool_bytes() noexcept = 0;
   virtual result<void> reset_reserved_high() noexcept = 0;
   virtual result<device_memory> memory() noexcept = 0;
+  // Work on another device may read and write what comes from the native pool, now and later; growing then costs a
+  // mapping on each such device. errc::not_supported with the reason where the devices cannot reach each other, or the
+  // backend does not say; errc::no_such_device. Makes no context there.
+  virtual result<void> allow_access(int device) noexcept;
+  // The same of direct memory: cudaDeviceEnablePeerAccess, which is the process's setting, covers every cudaMalloc of
+  // this device and makes the other's context.
+  virtual result<void> allow_direct_access(int device) noexcept;
 
   // Outside the native pool: cudaMalloc and cudaFree. The second synchronises the device.
   virtual result<void*> allocate_direct(std::size_t bytes) noexcept = 0;
@@ -122,11 +129,8 @@ class WEIR_EXPORT backend {
   virtual result<void> synchronize(backend_event*) noexcept = 0;
   virtual result<void> synchronize_device() noexcept = 0;
 
-  // From now on kernels and copies of device `peer` may use all that this backend has given and will give, direct
-  // allocations too. errc::not_supported with the reason where the two cannot, errc::no_such_device. Cannot be undone.
-  virtual result<void> allow_peer(int peer) noexcept;
-  // The native pool's handle of one type, 0 for the first of its own; and what opens one live allocation of the native
-  // pool, given by its own address. errc::not_supported with the reason.
+  // For another process: the native pool's handle of one type, 0 for the first of its own; and what opens one live
+  // allocation of the native pool, given by its own address. errc::not_supported with the reason.
   virtual result<exported_pool> export_pool(unsigned handle_type) noexcept;
   virtual result<exported_allocation> export_allocation(void* pointer) noexcept;
 
@@ -156,7 +160,7 @@ class WEIR_EXPORT native_import {
   virtual result<void> unmap(void* pointer) noexcept = 0;
   virtual result<void> synchronize_device() noexcept = 0;
   // As a backend's: the exporter's permissions are not inherited.
-  virtual result<void> allow_peer(int peer) noexcept = 0;
+  virtual result<void> allow_access(int device) noexcept = 0;
 };
 
 // Number of CUDA devices; errc::built_without_cuda, errc::no_cuda_device.

@@ -56,7 +56,7 @@ struct options {
   // Unfinished launches that a stream takes before the next waits for the oldest, in virtual time; 0: any number. A
   // CUDA device takes about a thousand.
   std::size_t launches_max = 0;
-  // Whether other devices may be let in: allow_peer() succeeds. Their accesses are not simulated.
+  // Whether other devices may be let in: allow_access() succeeds. Their accesses are not simulated.
   bool has_peers = false;
   // Each host thread knows for itself what it waited for, and tells another by hand_over() and take_over(); else they
   // count as one, in the order of their calls. What a pool learns through its backend it shares with its callers.

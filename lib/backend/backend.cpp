@@ -8,16 +8,20 @@ namespace weir {
 backend::~backend() = default;
 native_import::~native_import() = default;
 
-result<void> backend::allow_peer(int /*peer*/) noexcept {
-  return error{.code = errc::not_supported, .what = "peer access of this backend"};
-}
-
 result<exported_pool> backend::export_pool(unsigned /*handle_type*/) noexcept {
   return error{.code = errc::not_supported, .what = "export by this backend"};
 }
 
 result<exported_allocation> backend::export_allocation(void* /*pointer*/) noexcept {
   return error{.code = errc::not_supported, .what = "export by this backend"};
+}
+
+result<void> backend::allow_access(int /*device*/) noexcept {
+  return error{.code = errc::not_supported, .what = "access from other devices"};
+}
+
+result<void> backend::allow_direct_access(int /*device*/) noexcept {
+  return error{.code = errc::not_supported, .what = "access from other devices"};
 }
 
 std::uint64_t backend::now_ns() const noexcept {

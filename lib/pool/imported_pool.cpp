@@ -127,7 +127,7 @@ result<imported_block> imported_pool::import_block(const exported_block& what) n
 
 result<void> imported_pool::allow_peer(int device) noexcept {
   if (!state_) return error{.code = errc::null_pool};
-  return state_->native->allow_peer(device);
+  return state_->native->allow_access(device);
 }
 
 }  // namespace weir

@@ -43,7 +43,8 @@ std::size_t live_bytes(const core::extent& e, std::uintptr_t at) noexcept {
 
 result<void> pool_impl::allow_peer(int peer) noexcept {
   if (!is_mine()) return error{.code = errc::forked};
-  return backend_->allow_peer(peer);
+  if (auto done = backend_->allow_access(peer); !done) return done;
+  return backend_->allow_direct_access(peer);
 }
 
 result<exported_pool> pool_impl::export_pool(unsigned handle_type) noexcept {

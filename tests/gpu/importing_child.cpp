@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "importing_child.hpp"
 
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <cuda_runtime_api.h>
 #include <fcntl.h>
 #include <new>
 #include <poll.h>
-#include <signal.h>
 #include <spawn.h>
 #include <string>
 #include <sys/socket.h>
@@ -16,8 +16,6 @@
 #include <vector>
 
 #include "kernels.hpp"
-
-extern char** environ;
 
 namespace weir::test {
 namespace {

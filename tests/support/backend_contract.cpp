@@ -311,8 +311,10 @@ TEST_CASE("native pool: the pool's own limit is never passed") {
 
 TEST_CASE("peers: a device is its own, and one that is not there is refused") {
   scene s;
-  must(s.target().allow_peer(s.target().capabilities().device));
-  CHECK(why(s.target().allow_peer(-1)) == errc::no_such_device);
+  must(s.target().allow_access(s.target().capabilities().device));
+  must(s.target().allow_direct_access(s.target().capabilities().device));
+  CHECK(why(s.target().allow_access(-1)) == errc::no_such_device);
+  CHECK(why(s.target().allow_direct_access(-1)) == errc::no_such_device);
   s.allocate(2 * MiB, s.stream());
 }
 

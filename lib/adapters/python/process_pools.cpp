@@ -19,7 +19,7 @@ void open_to_peers(backend& from) noexcept {
   const auto count = cuda_device_count();
   const int own = from.capabilities().device;
   for (int device = 0; count && device < *count; ++device) {
-    if (device != own) (void)from.allow_peer(device).has_value();
+    if (device != own) (void)from.allow_access(device).has_value();
   }
 }
 

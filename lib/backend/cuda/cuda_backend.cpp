@@ -219,7 +219,8 @@ result<void> cuda_backend::synchronize_device() noexcept {
   return call("waiting for the device", [&] { return device_wait_(api_, own_stream_); });
 }
 
-result<void> cuda_backend::allow_peer(int peer) noexcept { return let_peer_in(device_, pool_, peer); }
+result<void> cuda_backend::allow_access(int device) noexcept { return let_into_pool(device_, pool_, device); }
+result<void> cuda_backend::allow_direct_access(int device) noexcept { return let_into_direct(device_, device); }
 
 result<exported_pool> cuda_backend::export_pool(unsigned handle_type) noexcept {
   return weir::cuda::export_pool(device_, pool_, handle_types_, handle_type);

@@ -25,6 +25,7 @@ class cuda_backend final : public backend {
   result<void*> allocate(std::size_t bytes, stream_handle) noexcept override;
   result<void> deallocate(void*, stream_handle) noexcept override;
   result<void> trim(std::size_t bytes_to_keep) noexcept override;
+  result<void> allow_access(int device) noexcept override;
   result<native_pool_bytes> pool_bytes() noexcept override;
   result<void> reset_reserved_high() noexcept override;
   result<device_memory> memory() noexcept override;
@@ -45,7 +46,7 @@ class cuda_backend final : public backend {
   result<void> wait(stream_handle, backend_event*) noexcept override;
   result<void> synchronize(backend_event*) noexcept override;
   result<void> synchronize_device() noexcept override;
-  result<void> allow_peer(int peer) noexcept override;
+  result<void> allow_direct_access(int device) noexcept override;
   result<exported_pool> export_pool(unsigned handle_type) noexcept override;
   result<exported_allocation> export_allocation(void*) noexcept override;
 

@@ -50,7 +50,7 @@ class cuda_import final : public native_import {
   result<void> synchronize_device() noexcept override {
     return call("waiting for the device", [&] { return device_wait_(api(), stream_); });
   }
-  result<void> allow_peer(int peer) noexcept override { return let_peer_into_pool(device_, pool_, peer); }
+  result<void> allow_access(int device) noexcept override { return let_into_pool(device_, pool_, device); }
 
  private:
   const driver_api& api() const noexcept { return *device_.api; }

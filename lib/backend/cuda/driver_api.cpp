@@ -63,15 +63,15 @@ loaded load() noexcept {
   find_all("cuCtxGetCurrent", api.context_get_current)("cuCtxPushCurrent", api.context_push)(
       "cuCtxPopCurrent", api.context_pop)("cuCtxGetDevice", api.context_get_device)("cuThreadExchangeStreamCaptureMode",
                                                                                     api.exchange_capture_mode);
-  find_all("cuDeviceCanAccessPeer", api.device_can_access_peer)("cuCtxEnablePeerAccess", api.context_enable_peer)(
-      "cuCtxDisablePeerAccess", api.context_disable_peer)("cuMemPoolSetAccess", api.pool_set_access)(
-      "cuMemPoolExportToShareableHandle", api.pool_export)("cuMemPoolImportFromShareableHandle", api.pool_import)(
-      "cuMemPoolExportPointer", api.pool_export_pointer)("cuMemPoolImportPointer", api.pool_import_pointer);
+  find_all("cuCtxEnablePeerAccess", api.context_enable_peer)("cuMemPoolExportToShareableHandle", api.pool_export)(
+      "cuMemPoolImportFromShareableHandle", api.pool_import)("cuMemPoolExportPointer", api.pool_export_pointer)(
+      "cuMemPoolImportPointer", api.pool_import_pointer);
   find_all("cuMemPoolCreate", api.pool_create)("cuMemPoolDestroy", api.pool_destroy)("cuMemPoolTrimTo", api.pool_trim)(
       "cuMemPoolGetAttribute", api.pool_get_attribute)("cuMemPoolSetAttribute", api.pool_set_attribute)(
       "cuMemAllocFromPoolAsync", api.allocate_from_pool)("cuMemFreeAsync", api.free_async)("cuMemAlloc", api.allocate)(
       "cuMemFree", api.free)("cuMemGetInfo", api.memory_info)("cuMemHostRegister", api.host_register)(
       "cuMemHostUnregister", api.host_unregister);
+  find_all("cuMemPoolSetAccess", api.pool_set_access)("cuDeviceCanAccessPeer", api.device_can_access);
   find_all("cuStreamCreate", api.stream_create)("cuStreamDestroy", api.stream_destroy)(
       "cuStreamGetId", api.stream_get_id)("cuStreamGetCtx", api.stream_get_context)(
       "cuStreamIsCapturing", api.stream_is_capturing)("cuStreamQuery", api.stream_query)(

@@ -23,14 +23,11 @@ struct driver_api {
   PFN_cuDeviceGetAttribute_v2000 device_get_attribute;
   PFN_cuDevicePrimaryCtxRetain_v7000 primary_context_retain;
 
-  PFN_cuDeviceCanAccessPeer_v4000 device_can_access_peer;
-
   PFN_cuCtxGetCurrent_v4000 context_get_current;
   PFN_cuCtxPushCurrent_v4000 context_push;
   PFN_cuCtxPopCurrent_v4000 context_pop;
   PFN_cuCtxGetDevice_v2000 context_get_device;
   PFN_cuCtxEnablePeerAccess_v4000 context_enable_peer;
-  PFN_cuCtxDisablePeerAccess_v4000 context_disable_peer;
   PFN_cuThreadExchangeStreamCaptureMode_v10010 exchange_capture_mode;
 
   PFN_cuMemPoolCreate_v11020 pool_create;
@@ -39,6 +36,7 @@ struct driver_api {
   PFN_cuMemPoolGetAttribute_v11020 pool_get_attribute;
   PFN_cuMemPoolSetAttribute_v11020 pool_set_attribute;
   PFN_cuMemPoolSetAccess_v11020 pool_set_access;
+  PFN_cuDeviceCanAccessPeer_v4000 device_can_access;
   PFN_cuMemPoolExportToShareableHandle_v11020 pool_export;
   PFN_cuMemPoolImportFromShareableHandle_v11020 pool_import;
   PFN_cuMemPoolExportPointer_v11020 pool_export_pointer;

@@ -30,7 +30,7 @@ result<void> require_access(const device& home, int peer) noexcept {
   if (!handle) return handle.error();
   int can = 0;
   const auto asked = call_driver(*home.api, home.context, "cuDeviceCanAccessPeer",
-                                 [&] { return home.api->device_can_access_peer(&can, *handle, home.handle); });
+                                 [&] { return home.api->device_can_access(&can, *handle, home.handle); });
   if (!asked) return asked.error();
   if (can) return {};
   return refusal(errc::not_supported, "peer access", [&] {
@@ -39,48 +39,28 @@ result<void> require_access(const device& home, int peer) noexcept {
   });
 }
 
-result<void> set_access(const device& home, CUmemoryPool pool, int peer) noexcept {
-  const CUmemAccessDesc access{.location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = peer},
-                               .flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
+}  // namespace
+
+result<void> let_into_pool(const device& home, CUmemoryPool pool, int peer) noexcept {
+  if (peer == home.ordinal) return {};
+  if (auto can = require_access(home, peer); !can) return can;
+  CUmemAccessDesc access{};
+  access.location.type = CU_MEM_LOCATION_TYPE_DEVICE;
+  access.location.id = peer;
+  access.flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
   return call_driver(*home.api, home.context, "cuMemPoolSetAccess",
                      [&] { return home.api->pool_set_access(pool, &access, 1); });
 }
 
-// False where it was enabled before.
-result<bool> enable_context(const device& home, const device& peer) noexcept {
-  bool already = false;
-  const auto done = call_driver(*home.api, peer.context, "cuCtxEnablePeerAccess", [&] {
-    const CUresult status = home.api->context_enable_peer(home.context, 0);
-    already = status == CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED;
-    return already ? CUDA_SUCCESS : status;
-  });
-  if (!done) return done.error();
-  return !already;
-}
-
-void disable_context(const device& home, const device& peer) noexcept {
-  (void)call_driver(*home.api, peer.context, "cuCtxDisablePeerAccess",
-                    [&] { return home.api->context_disable_peer(home.context); });
-}
-
-}  // namespace
-
-result<void> let_peer_into_pool(const device& home, CUmemoryPool pool, int peer) noexcept {
-  if (peer == home.ordinal) return {};
-  if (auto can = require_access(home, peer); !can) return can;
-  return set_access(home, pool, peer);
-}
-
-result<void> let_peer_in(const device& home, CUmemoryPool pool, int peer) noexcept {
+result<void> let_into_direct(const device& home, int peer) noexcept {
   if (peer == home.ordinal) return {};
   if (auto can = require_access(home, peer); !can) return can;
   const auto other = open_device(peer);
   if (!other) return other.error();
-  const auto enabled = enable_context(home, *other);
-  if (!enabled) return enabled.error();
-  auto done = set_access(home, pool, peer);
-  if (!done && *enabled) disable_context(home, *other);
-  return done;
+  return call_driver(*home.api, other->context, "cuCtxEnablePeerAccess", [&] {
+    const CUresult status = home.api->context_enable_peer(home.context, 0);
+    return status == CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED ? CUDA_SUCCESS : status;
+  });
 }
 
 // --- to other processes ---------------------------------------------------------------------------------------------
@@ -92,7 +72,7 @@ error not_for_export() noexcept {
 result<void> require_handle_types(const device& d, unsigned handle_types) noexcept {
   if (handle_types == 0) return {};
   int supported = 0;
-  const auto asked = call_driver(*d.api, d.context, "cuDeviceGetAttribute", [&] {
+  auto asked = call_driver(*d.api, d.context, "cuDeviceGetAttribute", [&] {
     return d.api->device_get_attribute(&supported, CU_DEVICE_ATTRIBUTE_MEMPOOL_SUPPORTED_HANDLE_TYPES, d.handle);
   });
   if (!asked) return asked;

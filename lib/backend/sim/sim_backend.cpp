@@ -322,11 +322,11 @@ result<void> sim_backend::synchronize_device() noexcept {
   return {};
 }
 
-result<void> sim_backend::allow_peer(int peer) noexcept {
+result<void> sim_backend::allow_access(int device) noexcept {
   call c(*device_, 0);
   if (c.refused()) return c.why();
-  if (peer < 0) return error{.code = errc::no_such_device, .bytes = static_cast<std::size_t>(peer)};
-  if (peer == device_->what.ordinal || device_->what.has_peers) return {};
+  if (device < 0) return error{.code = errc::no_such_device, .bytes = static_cast<std::size_t>(device)};
+  if (device == device_->what.ordinal || device_->what.has_peers) return {};
   return refusal(errc::not_supported, "peer access: the simulated device was made without (options::has_peers)");
 }
 

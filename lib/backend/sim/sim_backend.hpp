@@ -39,7 +39,8 @@ class sim_backend final : public backend {
   result<void> wait(stream_handle, backend_event*) noexcept override;
   result<void> synchronize(backend_event*) noexcept override;
   result<void> synchronize_device() noexcept override;
-  result<void> allow_peer(int peer) noexcept override;
+  result<void> allow_access(int device) noexcept override;
+  result<void> allow_direct_access(int device) noexcept override { return allow_access(device); }
   result<exported_pool> export_pool(unsigned handle_type) noexcept override;
   result<exported_allocation> export_allocation(void* pointer) noexcept override;
   std::uint64_t now_ns() const noexcept override;

@@ -309,6 +309,18 @@ TEST_CASE("cuda backend: a pool made for export is not trimmed") {
   CHECK_FALSE(s.driver.called("cuMemPoolTrimTo"));
 }
 
+TEST_CASE("cuda backend: access is given to devices that can reach it") {
+  setting s;
+  CHECK(code_of(s.target->allow_access(0)) == errc::ok);
+  CHECK_FALSE(s.driver.called("cuMemPoolSetAccess"));  // its own
+  CHECK(code_of(s.target->allow_access(1)) == errc::ok);
+  CHECK(s.driver.accessible_from == 1);
+  s.driver.peers = 0;
+  s.driver.calls.clear();
+  CHECK(code_of(s.target->allow_access(1)) == errc::not_supported);
+  CHECK_FALSE(s.driver.called("cuMemPoolSetAccess"));
+}
+
 TEST_CASE("cuda backend: in a forked child nothing reaches the driver") {
   setting s;
   const pid_t child = fork();

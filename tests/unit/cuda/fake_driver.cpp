@@ -50,10 +50,6 @@ CUresult device_get_attribute(int* out, CUdevice_attribute attribute, CUdevice) 
   const bool types = attribute == CU_DEVICE_ATTRIBUTE_MEMPOOL_SUPPORTED_HANDLE_TYPES;
   return *out = types ? driver.pool_handle_types : driver.pools_supported, answer("cuDeviceGetAttribute");
 }
-CUresult device_can_access_peer(int* out, CUdevice accessor, CUdevice home) {
-  if (accessor == home) return CUDA_ERROR_INVALID_DEVICE;
-  return *out = driver.peers_reachable, answer("cuDeviceCanAccessPeer");
-}
 // The current context is let into another.
 CUresult context_enable_peer(CUcontext home, unsigned) {
   const CUresult answered = answer("cuCtxEnablePeerAccess");
@@ -61,10 +57,6 @@ CUresult context_enable_peer(CUcontext home, unsigned) {
   if (home != primary_context(0) || driver.stack.back() == home) return CUDA_ERROR_INVALID_CONTEXT;
   return driver.context_peers.insert(driver.stack.back()).second ? CUDA_SUCCESS
                                                                  : CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED;
-}
-CUresult context_disable_peer(CUcontext) {
-  driver.context_peers.erase(driver.stack.back());
-  return answer("cuCtxDisablePeerAccess");
 }
 CUresult context_retain(CUcontext* out, CUdevice device) {
   return *out = primary_context(device), answer("cuDevicePrimaryCtxRetain");
@@ -90,6 +82,11 @@ CUresult pool_create(CUmemoryPool* out, const CUmemPoolProps*) {
   return *out = handle<CUmemoryPool>(0x700), guarded("cuMemPoolCreate");
 }
 CUresult pool_destroy(CUmemoryPool) { return guarded("cuMemPoolDestroy"); }
+CUresult pool_set_access(CUmemoryPool, const CUmemAccessDesc* access, std::size_t) {
+  driver.accessible_from = access->location.id;
+  return guarded("cuMemPoolSetAccess");
+}
+CUresult can_access(int* can, CUdevice, CUdevice) { return *can = driver.peers, answer("cuDeviceCanAccessPeer"); }
 CUresult pool_trim(CUmemoryPool, std::size_t) { return guarded("cuMemPoolTrimTo"); }
 CUresult pool_get(CUmemoryPool, CUmemPool_attribute attribute, void* out) {
   auto& value = *static_cast<cuuint64_t*>(out);
@@ -99,13 +96,6 @@ CUresult pool_get(CUmemoryPool, CUmemPool_attribute attribute, void* out) {
   return guarded("cuMemPoolGetAttribute");
 }
 CUresult pool_set(CUmemoryPool, CUmemPool_attribute, void*) { return guarded("cuMemPoolSetAttribute"); }
-CUresult pool_set_access(CUmemoryPool, const CUmemAccessDesc* map, std::size_t count) {
-  const CUresult answered = guarded("cuMemPoolSetAccess");
-  if (answered != CUDA_SUCCESS) return answered;
-  for (const CUmemAccessDesc& d : std::vector<CUmemAccessDesc>(map, map + count))
-    driver.pool_peers.insert(d.location.id);
-  return CUDA_SUCCESS;
-}
 CUresult pool_export(void* out, CUmemoryPool, CUmemAllocationHandleType type, unsigned long long) {
   if (type == CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR) *static_cast<int*>(out) = 42;
   if (type == CU_MEM_HANDLE_TYPE_FABRIC) *static_cast<unsigned char*>(out) = 43;
@@ -198,10 +188,9 @@ const std::map<std::string_view, void*> functions{
     {"cuThreadExchangeStreamCaptureMode", address(exchange_mode)},
     {"cuMemPoolCreate", address(pool_create)},
     {"cuMemPoolDestroy", address(pool_destroy)},
-    {"cuDeviceCanAccessPeer", address(device_can_access_peer)},
-    {"cuCtxEnablePeerAccess", address(context_enable_peer)},
-    {"cuCtxDisablePeerAccess", address(context_disable_peer)},
     {"cuMemPoolSetAccess", address(pool_set_access)},
+    {"cuDeviceCanAccessPeer", address(can_access)},
+    {"cuCtxEnablePeerAccess", address(context_enable_peer)},
     {"cuMemPoolExportToShareableHandle", address(pool_export)},
     {"cuMemPoolImportFromShareableHandle", address(pool_import)},
     {"cuMemPoolExportPointer", address(pool_export_pointer)},

@@ -24,9 +24,9 @@ struct fake_driver {
   bool calls_without_context = false;      // a call came while device 0's primary context was not on top
   bool calls_unrelaxed = false;            // a call came outside relaxed capture mode
   int pools_supported = 1;
+  int peers = 1;                      // what cuDeviceCanAccessPeer says
+  int accessible_from = -1;           // the last device that was given access to the pool
   int pool_handle_types = 1;          // what cudaDevAttrMemoryPoolSupportedHandleTypes says
-  int peers_reachable = 1;            // what cuDeviceCanAccessPeer says
-  std::set<int> pool_peers;           // devices that were let into a pool
   std::set<CUcontext> context_peers;  // contexts that may use device 0's
   std::vector<CUdeviceptr> imported;  // native allocations that were imported, and not freed
   std::size_t free_bytes = std::size_t{1} << 30, total_bytes = std::size_t{4} << 30;

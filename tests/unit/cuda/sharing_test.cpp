@@ -27,25 +27,36 @@ struct setting {
   }
 };
 
-TEST_CASE("cuda peers: the driver is asked, then the pool and what is outside it are opened") {
+TEST_CASE("cuda peers: a pool lets a device into native memory, and into what is outside it") {
+  fake_driver& driver = reset_fake_driver();
+  weir::pool pool = weir::pool::make(0);
+  driver.calls.clear();
+  CHECK(code_of(pool.allow_peer(0)) == errc::ok);
+  CHECK(driver.calls.empty());
+  CHECK(code_of(pool.allow_peer(1)) == errc::ok);
+  CHECK(driver.accessible_from == 1);
+  CHECK(driver.context_peers == std::set<CUcontext>{primary_context(1)});
+  CHECK(code_of(pool.allow_peer(1)) == errc::ok);  // the driver says that it was enabled
+  CHECK_FALSE(driver.calls_without_context);
+  CHECK_FALSE(driver.calls_unrelaxed);
+  CHECK(driver.stack.empty());
+}
+
+TEST_CASE("cuda peers: access to native memory alone makes no context") {
   setting s;
-  CHECK(code_of(s.target->allow_peer(0)) == errc::ok);
-  CHECK(s.driver.calls.empty());
-  CHECK(code_of(s.target->allow_peer(1)) == errc::ok);
-  CHECK(s.driver.pool_peers == std::set<int>{1});
-  CHECK(s.driver.context_peers == std::set<CUcontext>{primary_context(1)});
-  CHECK(code_of(s.target->allow_peer(1)) == errc::ok);  // the driver says that it was enabled
-  CHECK_FALSE(s.driver.calls_without_context);
-  CHECK_FALSE(s.driver.calls_unrelaxed);
-  CHECK(s.driver.stack.empty());
+  CHECK(code_of(s.target->allow_access(1)) == errc::ok);
+  CHECK(s.driver.accessible_from == 1);
+  CHECK_FALSE(s.driver.called("cuDevicePrimaryCtxRetain"));
+  CHECK(s.driver.context_peers.empty());
 }
 
 TEST_CASE("cuda peers: two that cannot reach each other are told apart by name, and nothing is opened") {
   setting s;
-  s.driver.peers_reachable = 0;
-  const auto refusal = s.target->allow_peer(1);
-  REQUIRE(code_of(refusal) == errc::not_supported);
-  CHECK(refusal.error().message().find("device 1 cannot reach the memory of device 0") != std::string::npos);
+  s.driver.peers = 0;
+  for (const auto& refusal : {s.target->allow_access(1), s.target->allow_direct_access(1)}) {
+    REQUIRE(code_of(refusal) == errc::not_supported);
+    CHECK(refusal.error().message().find("device 1 cannot reach the memory of device 0") != std::string::npos);
+  }
   CHECK_FALSE(s.driver.called("cuMemPoolSetAccess"));
   CHECK_FALSE(s.driver.called("cuDevicePrimaryCtxRetain"));
   CHECK_FALSE(s.driver.called("cuCtxEnablePeerAccess"));
@@ -54,26 +65,18 @@ TEST_CASE("cuda peers: two that cannot reach each other are told apart by name, 
 TEST_CASE("cuda peers: a device that does not exist is refused with both numbers") {
   setting s;
   for (const int peer : {-1, 2}) {
-    const auto refusal = s.target->allow_peer(peer);
+    const auto refusal = s.target->allow_access(peer);
     REQUIRE(code_of(refusal) == errc::no_such_device);
     CHECK(refusal.error().message() == "no such device: device " + std::to_string(peer) + " of 2");
   }
 }
 
-TEST_CASE("cuda peers: where the pool cannot be opened, what was enabled for it is not left so") {
+TEST_CASE("cuda peers: what the driver refuses keeps its number") {
   setting s;
-  s.driver.answers["cuMemPoolSetAccess"] = CUDA_ERROR_NOT_SUPPORTED;
-  CHECK(code_of(s.target->allow_peer(1)) == errc::not_supported);
-  CHECK(s.driver.context_peers.empty());
-  s.driver.context_peers.insert(primary_context(1));  // the program's own stays
-  CHECK(code_of(s.target->allow_peer(1)) == errc::not_supported);
-  CHECK(s.driver.context_peers.size() == 1);
-  s.driver.context_peers.clear();
-  s.driver.answers = {{"cuCtxEnablePeerAccess", CUDA_ERROR_TOO_MANY_PEERS}};
-  const auto refusal = s.target->allow_peer(1);
+  s.driver.answers["cuCtxEnablePeerAccess"] = CUDA_ERROR_TOO_MANY_PEERS;
+  const auto refusal = s.target->allow_direct_access(1);
   CHECK(code_of(refusal) == errc::not_supported);
-  CHECK(refusal.error().message().find("CUDA answers 711") != std::string::npos);
-  CHECK(s.driver.pool_peers.empty());
+  CHECK(refusal.error().message() == "cuCtxEnablePeerAccess: not supported: CUDA answers 711");
 }
 
 TEST_CASE("cuda export: handle types that the device does not have are refused when the pool is made") {

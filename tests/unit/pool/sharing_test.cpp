@@ -125,7 +125,7 @@ class counted_import final : public native_import {
     if (seen_.refuse_wait != errc::ok) return error{.code = seen_.refuse_wait};
     return {};
   }
-  result<void> allow_peer(int peer) noexcept override {
+  result<void> allow_access(int peer) noexcept override {
     seen_.peer = peer;
     return {};
   }
