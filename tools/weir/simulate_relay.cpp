@@ -34,6 +34,7 @@ void run::keep_busy(stream_model& s, random_source& r) {
 void run::ask_again(unsigned stream, std::size_t bytes, std::size_t count, random_source& r) {
   for (std::size_t i = 0; i < count; ++i) {
     stream_model* s = by_number(stream);
+    expect_others(r);
     const std::size_t alignment = bytes > 17 * mib && r.chance(plan_.aligned_percent) ? mib << r.below(6) : 256;
     const std::size_t less = alignment > 256 && r.chance(70) ? bytes / (1 + r.below(3)) : bytes;
     block* b = s ? allocate_on(*s, less, alignment, r) : nullptr;
@@ -78,6 +79,7 @@ void run::relay(random_source& r) {
   if (r.chance(30)) device_->advance(10'000'000);
   if (!by_number(last)) return;
   each([&](block& b) {
+    expect_others(r);
     free_block(b, *by_number(last), r);
     if (r.chance(20)) ask_again(other, bytes, 1, r);
     if (r.chance(20)) keep_busy(*by_number(last), r);

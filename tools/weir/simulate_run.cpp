@@ -180,7 +180,7 @@ void run::do_step(unsigned step) {
     p->watch.allocations_most = p->watch.allocations_live;
   }
   arm_faults(r);
-  if (r.chance(plan_.interrupt_percent)) here_->watch.meanwhile_in = static_cast<unsigned>(1 + r.below(5));
+  expect_others(r);
   perform(what, r);
   here_->watch.meanwhile_in = 0;
   ++figures_.steps;

@@ -111,6 +111,7 @@ class run {
   void guest(random_source&);
   void allocate_for_other(stream_model&, std::size_t bytes);
   stream_model* pick_other_default(random_source&);
+  void expect_others(random_source&);
   void interrupt();
   void free_in_between(random_source&);
 

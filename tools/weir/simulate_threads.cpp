@@ -94,6 +94,11 @@ void run::allocate_for_other(stream_model& theirs, std::size_t bytes) {
       {.at = at, .bytes = bytes, .is_direct = here_->watch.direct_bytes_at(at) != 0, .uses = {theirs.next_use()}});
 }
 
+// One of the next calls to the device is one that another thread uses.
+void run::expect_others(random_source& r) {
+  if (r.chance(plan_.interrupt_percent)) here_->watch.meanwhile_in = static_cast<unsigned>(1 + r.below(5));
+}
+
 // Another thread, which comes for this alone, frees while a call of the pool is at the device: what it frees is younger
 // than whatever the call learns there.
 void run::interrupt() {
