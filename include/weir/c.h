@@ -31,6 +31,8 @@ struct CUstream_st;  // cudaStream_t is a pointer to it
 extern "C" {
 #endif
 
+// NOLINTBEGIN(readability-identifier-naming): as C has them
+
 typedef struct weir_pool weir_pool;
 typedef struct weir_stream weir_stream;  // a token for a stream of one pool
 
@@ -70,8 +72,8 @@ typedef enum weir_status {
 } weir_status;
 
 // Static texts, of unknown numbers too: "WEIR_OUT_OF_MEMORY", "out of memory".
-WEIR_EXPORT const char* weir_status_name(weir_status status);
-WEIR_EXPORT const char* weir_status_text(weir_status status);
+WEIR_EXPORT const char* weir_status_name(int status);
+WEIR_EXPORT const char* weir_status_text(int status);
 // "0.1.0", of the library that was linked.
 WEIR_EXPORT const char* weir_version(void);
 
@@ -235,6 +237,8 @@ typedef struct weir_memory_handler {
 
 // Of this pool, which has to outlive the library it is given to.
 WEIR_EXPORT weir_status weir_get_memory_handler(weir_pool* pool, weir_memory_handler* handler);
+
+// NOLINTEND(readability-identifier-naming)
 
 #ifdef __cplusplus
 }

@@ -104,7 +104,7 @@ struct recorder::state {
 recorder::recorder() : state_(std::make_unique<state>()) {}
 recorder::~recorder() { (void)end().has_value(); }
 
-result<void, file_error> recorder::begin(const std::string& path, writer_options options) {
+result<void, file_error> recorder::begin(const std::string& path, const writer_options& options) {
   const std::lock_guard lock(state_->mutex);
   if (state_->out) {
     return file_error{file_error_kind::io, path, position_unit::byte, 0, "another trace is being recorded"};

@@ -26,7 +26,7 @@ class WEIR_EXPORT recorder final : public observer {
   ~recorder() override;  // ends the trace, if one is being written
 
   // Makes or empties the file; file_error_kind::io too where one is being written already.
-  result<void, file_error> begin(const std::string& path, writer_options options = {.compression = 1});
+  result<void, file_error> begin(const std::string& path, const writer_options& = {.compression = 1});
   // The first thing that went wrong since begin(), after which nothing was written any more. Without one: the trace is
   // whole. In a child after fork it forgets the file, which is the parent's.
   result<void, file_error> end() noexcept;

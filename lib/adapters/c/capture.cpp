@@ -15,7 +15,12 @@ struct weir_capture {
   std::unique_ptr<weir_graph_memory> share;
 };
 
-using namespace weir::c_edge;
+using weir::c_edge::answer;
+using weir::c_edge::fail;
+using weir::c_edge::guarded;
+using weir::c_edge::invalid;
+using weir::c_edge::on_pool;
+using weir::c_edge::stream_of;
 
 weir_status weir_capture_begin(weir_pool* pool, CUstream_st* stream, const weir_graph_memory* memory,
                                weir_capture** capture) {

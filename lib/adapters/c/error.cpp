@@ -50,8 +50,9 @@ constexpr std::array statuses{WEIR_C_STATUS(OK, ok),
 // Each code has its status: a code that is new here does not compile.
 static_assert(statuses.size() == static_cast<std::size_t>(errc::internal) + 1);
 
-const status_entry* entry_of(weir_status status) noexcept {
-  const auto* const it = std::ranges::find(statuses, status, &status_entry::status);
+const status_entry* entry_of(int status) noexcept {
+  const auto* const it =
+      std::ranges::find_if(statuses, [&](const status_entry& each) { return int{each.status} == status; });
   return it == statuses.end() ? nullptr : it;
 }
 
@@ -115,15 +116,22 @@ weir_memory_report to_c(const memory_report& report) noexcept {
 
 }  // namespace weir::c_edge
 
-using namespace weir::c_edge;
+using weir::c_edge::entry_of;
+using weir::c_edge::invalid;
+using weir::c_edge::last;
+using weir::c_edge::last_failure;
+using weir::c_edge::status_entry;
+using weir::c_edge::text_of;
+using weir::c_edge::to_c;
+using weir::c_edge::write_struct;
 
-const char* weir_status_name(weir_status status) {
+const char* weir_status_name(int status) {
   if (status == WEIR_BLOCKS_LIVE) return "WEIR_BLOCKS_LIVE";
   const status_entry* entry = entry_of(status);
   return entry ? entry->name : "unknown status";
 }
 
-const char* weir_status_text(weir_status status) {
+const char* weir_status_text(int status) {
   if (status == WEIR_BLOCKS_LIVE) return "blocks of the pool are live";
   const status_entry* entry = entry_of(status);
   return entry ? to_string(entry->code) : "unknown status";

@@ -44,7 +44,19 @@ weir_status on_token(const weir_stream* stream, Act act) noexcept {
 
 }  // namespace weir::c_edge
 
-using namespace weir::c_edge;
+using weir::c_edge::answer;
+using weir::c_edge::end;
+using weir::c_edge::fail;
+using weir::c_edge::give;
+using weir::c_edge::guarded;
+using weir::c_edge::hand_out;
+using weir::c_edge::invalid;
+using weir::c_edge::on_pool;
+using weir::c_edge::on_token;
+using weir::c_edge::pool_of;
+using weir::c_edge::read_options;
+using weir::c_edge::refuse_live;
+using weir::c_edge::stream_of;
 
 weir_status weir_pool_create(int device, const weir_options* options, weir_pool** pool) {
   if (!pool) return invalid("weir_pool_create: nowhere to put the pool");

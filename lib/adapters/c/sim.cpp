@@ -12,7 +12,11 @@ struct weir_sim_device {
 
 namespace {
 
-using namespace weir::c_edge;
+using weir::c_edge::guarded;
+using weir::c_edge::hand_out;
+using weir::c_edge::invalid;
+using weir::c_edge::read_options;
+using weir::c_edge::read_struct;
 
 // Runs `act` on the device; what it throws is a bug of the caller's: a stream of another device, a destroyed one.
 template <class Act>

@@ -7,7 +7,7 @@ namespace weir::c_edge {
 
 namespace {
 
-weir_statistics to_c(const weir::statistics& from) noexcept {
+weir_statistics in_c(const weir::statistics& from) noexcept {
   weir_statistics to{};
   to.allocated = from.allocated;
   to.free = from.free;
@@ -53,7 +53,7 @@ weir_statistics to_c(const weir::statistics& from) noexcept {
   return to;
 }
 
-weir_trim_report to_c(const trim_report& from) noexcept {
+weir_trim_report in_c(const trim_report& from) noexcept {
   return {.struct_bytes = 0,
           .reserved_before = from.reserved_before,
           .reserved_after = from.reserved_after,
@@ -63,7 +63,7 @@ weir_trim_report to_c(const trim_report& from) noexcept {
           .kept_free = from.kept_free};
 }
 
-weir_defragment_report to_c(const defragment_report& from) noexcept {
+weir_defragment_report in_c(const defragment_report& from) noexcept {
   return {.struct_bytes = 0,
           .fragmentation_before = from.fragmentation_before,
           .fragmentation_after = from.fragmentation_after,
@@ -73,7 +73,7 @@ weir_defragment_report to_c(const defragment_report& from) noexcept {
           .gathered = from.gathered};
 }
 
-weir_block to_c(const block_info& from) noexcept {
+weir_block in_c(const block_info& from) noexcept {
   return {.struct_bytes = sizeof(weir_block),
           .pointer = from.pointer,
           .bytes = from.bytes,
@@ -93,7 +93,7 @@ weir_status reporting(const weir_pool* pool, Struct* report, const char* what, A
   return on_pool(pool, [&](weir::pool& own) {
     auto done = act(own);
     if (!done) return fail(std::move(done).error());
-    return report ? write_struct(to_c(*done), report, what) : WEIR_OK;
+    return report ? write_struct(in_c(*done), report, what) : WEIR_OK;
   });
 }
 
@@ -101,12 +101,18 @@ weir_status reporting(const weir_pool* pool, Struct* report, const char* what, A
 
 }  // namespace weir::c_edge
 
-using namespace weir::c_edge;
+using weir::c_edge::answer;
+using weir::c_edge::guarded;
+using weir::c_edge::in_c;
+using weir::c_edge::invalid;
+using weir::c_edge::on_pool;
+using weir::c_edge::reporting;
+using weir::c_edge::write_struct;
 
 weir_status weir_get_statistics(const weir_pool* pool, weir_statistics* statistics) {
   if (!statistics) return invalid("weir_get_statistics: no structure");
   return on_pool(pool, [&](const weir::pool& own) {
-    return guarded([&] { return write_struct(to_c(own.statistics()), statistics, "weir_statistics: struct_bytes"); });
+    return guarded([&] { return write_struct(in_c(own.statistics()), statistics, "weir_statistics: struct_bytes"); });
   });
 }
 
@@ -138,7 +144,7 @@ weir_status weir_walk(const weir_pool* pool, void (*visit)(void* context, const 
   return on_pool(pool, [&](const weir::pool& own) {
     return guarded([&] {
       own.walk([&](const weir::block_info& info) {
-        const weir_block block = to_c(info);
+        const weir_block block = in_c(info);
         visit(context, &block);
       });
       return WEIR_OK;

@@ -6,8 +6,12 @@
 
 namespace {
 
-using namespace weir::c_edge;
 using weir::errc;
+using weir::c_edge::answer;
+using weir::c_edge::fail;
+using weir::c_edge::give;
+using weir::c_edge::guarded;
+using weir::c_edge::stream_of;
 using weir::python::process_pools;
 
 process_pools& pools() { return process_pools::the(); }

@@ -10,6 +10,8 @@
 extern "C" {
 #endif
 
+// NOLINTBEGIN(readability-identifier-naming): as C has them
+
 enum { WEIR_HOST_SIMULATED = 1, WEIR_HOST_TRACEABLE = 2, WEIR_HOST_NO_PEERS = 4 };
 
 // Before the first pool. `text` as in weir/options_text.hpp or null; WEIR_OPTIONS has the last word.
@@ -55,6 +57,8 @@ WEIR_EXPORT void weir_torch_begin_capture(int device, uint64_t id_first, uint64_
                                           struct CUstream_st* stream);
 WEIR_EXPORT void weir_torch_end_capture(int device, uint64_t id_first, uint64_t id_second);
 WEIR_EXPORT void weir_torch_release_graph(int device, uint64_t id_first, uint64_t id_second);
+
+// NOLINTEND(readability-identifier-naming)
 
 #ifdef __cplusplus
 }

@@ -43,7 +43,7 @@ process_pools::~process_pools() {
 }
 
 process_pools& process_pools::the() noexcept {
-  static auto* const mine = new process_pools;
+  static auto* const mine = new process_pools;  // NOLINT(bugprone-unhandled-exception-at-new): there is no going on
   return *mine;
 }
 

@@ -71,7 +71,10 @@ void report_unless_over(const result<void>& done) noexcept {
 
 }  // namespace weir::python
 
-using namespace weir::python;
+using weir::python::or_raise;
+using weir::python::pools;
+using weir::python::raise;
+using weir::python::report_unless_over;
 
 void weir_torch_set_thrower(void (*chosen)(int, const char*)) { thrower.store(chosen); }
 
