@@ -71,10 +71,12 @@ void report_unless_over(const result<void>& done) noexcept {
 
 }  // namespace weir::python
 
+using weir::c_edge::stream_of;
 using weir::python::or_raise;
 using weir::python::pools;
 using weir::python::raise;
 using weir::python::report_unless_over;
+using weir::python::thrower;
 
 void weir_torch_set_thrower(void (*chosen)(int, const char*)) { thrower.store(chosen); }
 
