@@ -43,17 +43,21 @@ def _():
 def _():
     streams = [cuda.stream() for _ in range(4)]
     kept = []
+
+    def is_right(number, x, stream):
+        host = x.copy_to_host(stream=stream)
+        stream.synchronize()
+        return bool((host == number + 1).all())
+
     for round in range(200):
         stream = streams[round % 4]
         x = cuda.to_device(numpy.full(100_000, round, dtype=numpy.float32), stream=stream)
         run(x, 1, stream)
         kept.append((round, x, stream))
         if len(kept) > 5:
-            number, y, _ = kept.pop(round % 5)
-            assert (y.copy_to_host(stream=_) == number + 1).all() or not _.synchronize()
-            del y
-    cuda.synchronize()
-    assert all((x.copy_to_host() == number + 1).all() for number, x, _ in kept)
+            assert is_right(*kept.pop(round % 5))
+        del x
+    assert all(is_right(*each) for each in kept)
 
 
 @fact("memory is given back where it is short, and running out of it says who holds it")

@@ -92,6 +92,7 @@ def _memory():
 def main(name, build, run):
     torch_allocators.install(arguments.allocator, traceable=bool(arguments.trace))
     torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # no program fills its memory twice
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
     torch.manual_seed(1)

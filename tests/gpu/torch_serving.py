@@ -9,7 +9,7 @@ import torch
 from torch_model import Decoder
 
 ACTIVE = 24
-REQUESTS = 60
+REQUESTS = 44
 
 
 def build(device):
