@@ -4,6 +4,7 @@
 // of it, on a stand-in for the driver's import that counts.
 #include "weir/sharing.hpp"
 
+#include <atomic>
 #include <cstring>
 #include <map>
 #include <thread>
@@ -94,7 +95,8 @@ TEST_CASE("export: what is no live block's beginning, or outside the native pool
 // unmapped has been waited for.
 struct importing {
   std::map<std::uint64_t, int> mapped{};  // by the exporter's address: maps less unmaps
-  int maps = 0, unmaps = 0, waits = 0, waits_at_last_unmap = 0;
+  int maps = 0, unmaps = 0, waits_at_last_unmap = 0;
+  std::atomic<int> waits = 0;  // the only call that is not made under the import's lock
   errc refuse_map = errc::ok, refuse_wait = errc::ok;
   int peer = -1;
   bool closed = false;
