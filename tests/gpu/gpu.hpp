@@ -46,6 +46,21 @@ errc code_of(const result<T>& r) {
   return r ? errc::ok : r.error().code;
 }
 
+// Makes a device current for a scope.
+class on_device {
+ public:
+  explicit on_device(int device) {
+    WEIR_CUDA_OK(cudaGetDevice(&before_));
+    WEIR_CUDA_OK(cudaSetDevice(device));
+  }
+  ~on_device() { (void)cudaSetDevice(before_); }
+  on_device(const on_device&) = delete;
+  on_device& operator=(const on_device&) = delete;
+
+ private:
+  int before_ = 0;
+};
+
 class gpu_stream {
  public:
   explicit gpu_stream(unsigned flags = cudaStreamNonBlocking) {

@@ -15,20 +15,6 @@
 namespace weir::test {
 namespace {
 
-class on_device {
- public:
-  explicit on_device(int device) {
-    WEIR_CUDA_OK(cudaGetDevice(&before_));
-    WEIR_CUDA_OK(cudaSetDevice(device));
-  }
-  ~on_device() { (void)cudaSetDevice(before_); }
-  on_device(const on_device&) = delete;
-  on_device& operator=(const on_device&) = delete;
-
- private:
-  int before_ = 0;
-};
-
 // A stream of a device, with a counter there.
 struct place {
   explicit place(int on) : device(on), current(on) {}

@@ -12,21 +12,6 @@
 namespace weir::test {
 namespace {
 
-// Makes a device current for a scope.
-class on_device {
- public:
-  explicit on_device(int device) {
-    WEIR_CUDA_OK(cudaGetDevice(&before_));
-    WEIR_CUDA_OK(cudaSetDevice(device));
-  }
-  ~on_device() { (void)cudaSetDevice(before_); }
-  on_device(const on_device&) = delete;
-  on_device& operator=(const on_device&) = delete;
-
- private:
-  int before_ = 0;
-};
-
 int device_of(const void* p) {
   cudaPointerAttributes attributes{};
   WEIR_CUDA_OK(cudaPointerGetAttributes(&attributes, p));
